@@ -1,0 +1,2 @@
+//! Crate documentation is the README.
+#![doc = include_str!("../README.md")]
