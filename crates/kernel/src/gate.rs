@@ -1,0 +1,174 @@
+//! The gates of RULES §2, once: order, condition, and the numbers each compares.
+
+use core::fmt;
+
+use crate::arithmetic::{cost, utility};
+use crate::{
+    ALL_PROVIDERS, KernelInput, KernelModel, KernelReason, MAX_PROVIDER_ID, PolicyParams,
+    RejectionHistogram, UtilityTerms,
+};
+
+/// A condition a model must meet, in the order the gates are tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Gate {
+    /// `enabled` is not 0.
+    Disabled,
+    /// `quality_bps` reaches `minimum_quality_bps`.
+    Quality,
+    /// `p95_latency_ms` is within `max_p95_latency_ms`.
+    Latency,
+    /// Every required capability is offered.
+    Capability,
+    /// The provider is allowed.
+    Provider,
+    /// A required region is served.
+    Region,
+    /// The request's risk is within the model's ceiling.
+    RiskCeiling,
+    /// The cost is within the budget.
+    Budget,
+    /// The utility is positive.
+    Utility,
+}
+
+impl Gate {
+    /// Every gate with the reason it gives, in ascending precedence between equal counts.
+    pub(crate) const DOMINANCE: [(Self, KernelReason); 9] = [
+        (Self::Capability, KernelReason::CapabilityConstraint),
+        (Self::Region, KernelReason::RegionConstraint),
+        (Self::Provider, KernelReason::ProviderConstraint),
+        (Self::Quality, KernelReason::QualityConstraint),
+        (Self::RiskCeiling, KernelReason::RiskCeilingConstraint),
+        (Self::Latency, KernelReason::LatencyConstraint),
+        (Self::Budget, KernelReason::BudgetConstraint),
+        (Self::Utility, KernelReason::NonPositiveUtility),
+        (Self::Disabled, KernelReason::NoEnabledModel),
+    ];
+
+    /// The name in `snake_case`, as in the trace.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Quality => "quality",
+            Self::Latency => "latency",
+            Self::Capability => "capability",
+            Self::Provider => "provider",
+            Self::Region => "region",
+            Self::RiskCeiling => "risk_ceiling",
+            Self::Budget => "budget",
+            Self::Utility => "utility",
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl RejectionHistogram {
+    /// The count of one gate.
+    #[must_use]
+    pub const fn count(&self, gate: Gate) -> u16 {
+        match gate {
+            Gate::Disabled => self.disabled,
+            Gate::Quality => self.quality,
+            Gate::Latency => self.latency,
+            Gate::Capability => self.capability,
+            Gate::Provider => self.provider,
+            Gate::Region => self.region,
+            Gate::RiskCeiling => self.risk_ceiling,
+            Gate::Budget => self.budget,
+            Gate::Utility => self.utility,
+        }
+    }
+
+    pub(crate) fn record(&mut self, gate: Gate) {
+        let count = match gate {
+            Gate::Disabled => &mut self.disabled,
+            Gate::Quality => &mut self.quality,
+            Gate::Latency => &mut self.latency,
+            Gate::Capability => &mut self.capability,
+            Gate::Provider => &mut self.provider,
+            Gate::Region => &mut self.region,
+            Gate::RiskCeiling => &mut self.risk_ceiling,
+            Gate::Budget => &mut self.budget,
+            Gate::Utility => &mut self.utility,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// The reason of a rejection: the gate with the most refusals, ties to the later row.
+    pub(crate) fn dominant_reason(&self) -> KernelReason {
+        let mut dominant = (0, KernelReason::NoEnabledModel);
+        for (gate, reason) in Gate::DOMINANCE {
+            let count = self.count(gate);
+            if count > 0 && count >= dominant.0 {
+                dominant = (count, reason);
+            }
+        }
+        dominant.1
+    }
+}
+
+/// How one model fared against one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Assessment {
+    /// Refused by a gate that looks at one field, with what the model has and what the request sets.
+    Refused { gate: Gate, model_value: u64, request_value: u64 },
+    /// Costs more than the budget.
+    OverBudget { cost: u64 },
+    /// Reached the utility gate.
+    Scored(UtilityTerms),
+}
+
+/// The first gate `model` fails, or its score: the one definition every surface uses.
+pub(crate) fn assess(
+    params: &PolicyParams,
+    model: &KernelModel,
+    input: &KernelInput,
+) -> Assessment {
+    let refused = |gate, model_value: u64, request_value: u64| Assessment::Refused {
+        gate,
+        model_value,
+        request_value,
+    };
+    if model.enabled == 0 {
+        return refused(Gate::Disabled, 0, 1);
+    }
+    if model.quality_bps < input.minimum_quality_bps {
+        return refused(Gate::Quality, model.quality_bps.into(), input.minimum_quality_bps.into());
+    }
+    if input.max_p95_latency_ms > 0 && model.p95_latency_ms > input.max_p95_latency_ms {
+        return refused(
+            Gate::Latency,
+            model.p95_latency_ms.into(),
+            input.max_p95_latency_ms.into(),
+        );
+    }
+    if model.capabilities & input.required_capabilities != input.required_capabilities {
+        return refused(Gate::Capability, model.capabilities, input.required_capabilities);
+    }
+    let allowed = input.allowed_provider_mask;
+    if model.provider_id > MAX_PROVIDER_ID
+        || (allowed != ALL_PROVIDERS && (allowed >> model.provider_id) & 1 == 0)
+    {
+        return refused(Gate::Provider, model.provider_id.into(), allowed);
+    }
+    let regions = input.required_region_mask;
+    if regions != 0 && model.region_mask & regions == 0 {
+        return refused(Gate::Region, model.region_mask, regions);
+    }
+    if input.risk_bps > model.risk_ceiling_bps {
+        return refused(Gate::RiskCeiling, model.risk_ceiling_bps.into(), input.risk_bps.into());
+    }
+    let cost = cost(model, input);
+    if cost > input.budget_limit_microunits {
+        return Assessment::OverBudget { cost };
+    }
+    Assessment::Scored(utility(params, model, input, cost))
+}

@@ -1,0 +1,238 @@
+//! The owned policy: validated once, digested once, cloned cheaply.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::digest::borrowed_policy_digest;
+use crate::policy::{validate_models, validate_params};
+use crate::{
+    DecisionTrace, Explanation, InputError, KernelDecision, KernelInput, KernelModel, Policy,
+    PolicyError, PolicyParams,
+};
+
+/// An immutable policy and its digest. Cloning shares the catalog.
+#[derive(Clone, Debug)]
+pub struct PolicySnapshot {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    params: PolicyParams,
+    models: Vec<KernelModel>,
+    digest: [u8; 32],
+}
+
+impl PolicySnapshot {
+    /// A checked policy; the catalog is stored sorted by `model_id`.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the first field, model and bound that is broken.
+    pub fn try_new(
+        policy_epoch: u64,
+        catalog_epoch: u64,
+        hard_risk_limit_bps: u16,
+        minimum_confidence_bps: u16,
+        risk_penalty_multiplier_bps: u16,
+        latency_penalty_microunits_per_ms: u64,
+        models: Vec<KernelModel>,
+    ) -> Result<Self, PolicyError> {
+        let params = PolicyParams {
+            policy_epoch,
+            catalog_epoch,
+            hard_risk_limit_bps,
+            minimum_confidence_bps,
+            risk_penalty_multiplier_bps,
+            latency_penalty_microunits_per_ms,
+        };
+        Self::try_from_params(params, models)
+    }
+
+    /// As [`PolicySnapshot::try_new`], with the numbers named.
+    ///
+    /// # Errors
+    /// As [`PolicySnapshot::try_new`].
+    pub fn try_from_params(
+        params: PolicyParams,
+        mut models: Vec<KernelModel>,
+    ) -> Result<Self, PolicyError> {
+        validate_params(&params)?;
+        validate_models(&models)?;
+        models.sort_by_key(|model| model.model_id);
+        if let Some(model_id) = repeated_id(&models) {
+            return Err(PolicyError::DuplicateModelId { model_id });
+        }
+        Ok(Self::share(params, models))
+    }
+
+    /// A policy as given, in the given order, unchecked: for tests, fuzzing and foreign artifacts.
+    #[must_use]
+    pub fn new_unchecked(
+        policy_epoch: u64,
+        catalog_epoch: u64,
+        hard_risk_limit_bps: u16,
+        minimum_confidence_bps: u16,
+        risk_penalty_multiplier_bps: u16,
+        latency_penalty_microunits_per_ms: u64,
+        models: Vec<KernelModel>,
+    ) -> Self {
+        let params = PolicyParams {
+            policy_epoch,
+            catalog_epoch,
+            hard_risk_limit_bps,
+            minimum_confidence_bps,
+            risk_penalty_multiplier_bps,
+            latency_penalty_microunits_per_ms,
+        };
+        Self::share(params, models)
+    }
+
+    fn share(params: PolicyParams, models: Vec<KernelModel>) -> Self {
+        let digest = if models.is_sorted_by_key(|model| model.model_id) {
+            borrowed_policy_digest(&Policy::new_unchecked(params, &models))
+        } else {
+            let mut sorted = models.clone();
+            sorted.sort_by_key(|model| model.model_id);
+            borrowed_policy_digest(&Policy::new_unchecked(params, &sorted))
+        };
+        Self { shared: Arc::new(Shared { params, models, digest }) }
+    }
+
+    /// Checks every bound; a snapshot from [`PolicySnapshot::try_new`] always passes.
+    ///
+    /// # Errors
+    /// The errors of [`PolicySnapshot::try_new`].
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        validate_params(self.params())?;
+        validate_models(self.models())?;
+        let mut sorted = self.models().to_vec();
+        sorted.sort_by_key(|model| model.model_id);
+        match repeated_id(&sorted) {
+            Some(model_id) => Err(PolicyError::DuplicateModelId { model_id }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same policy over the borrowed catalog.
+    #[must_use]
+    pub fn as_policy(&self) -> Policy<'_> {
+        Policy::new_unchecked(self.shared.params, &self.shared.models)
+    }
+
+    /// The numbers that are not about one model.
+    #[must_use]
+    pub fn params(&self) -> &PolicyParams {
+        &self.shared.params
+    }
+
+    /// The catalog, in the order `selected_model_index` counts.
+    #[must_use]
+    pub fn models(&self) -> &[KernelModel] {
+        &self.shared.models
+    }
+
+    /// The canonical digest, computed when the snapshot was built.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.shared.digest
+    }
+
+    /// Counts the policy's revisions.
+    #[must_use]
+    pub fn policy_epoch(&self) -> u64 {
+        self.params().policy_epoch
+    }
+
+    /// Counts the catalog's revisions.
+    #[must_use]
+    pub fn catalog_epoch(&self) -> u64 {
+        self.params().catalog_epoch
+    }
+
+    /// A request at or above this risk is refused outright, in basis points.
+    #[must_use]
+    pub fn hard_risk_limit_bps(&self) -> u16 {
+        self.params().hard_risk_limit_bps
+    }
+
+    /// A request below this confidence is refused outright, in basis points.
+    #[must_use]
+    pub fn minimum_confidence_bps(&self) -> u16 {
+        self.params().minimum_confidence_bps
+    }
+
+    /// Share of the value at risk that is charged, in basis points.
+    #[must_use]
+    pub fn risk_penalty_multiplier_bps(&self) -> u16 {
+        self.params().risk_penalty_multiplier_bps
+    }
+
+    /// What a millisecond of latency costs, in microunits.
+    #[must_use]
+    pub fn latency_penalty_microunits_per_ms(&self) -> u64 {
+        self.params().latency_penalty_microunits_per_ms
+    }
+
+    /// Decides a request. Never fails, whatever the numbers.
+    #[must_use]
+    pub fn prescribe(&self, input: KernelInput) -> KernelDecision {
+        self.as_policy().prescribe(input)
+    }
+
+    /// Validates a request, then decides it.
+    ///
+    /// # Errors
+    /// [`InputError`] when a basis-point field is above 10,000.
+    pub fn prescribe_checked(&self, input: KernelInput) -> Result<KernelDecision, InputError> {
+        self.as_policy().prescribe_checked(input)
+    }
+
+    /// Decides many requests, in order.
+    #[must_use]
+    pub fn prescribe_batch(&self, inputs: &[KernelInput]) -> Vec<KernelDecision> {
+        inputs.iter().map(|input| self.prescribe(*input)).collect()
+    }
+
+    /// Decides as many requests as both slices hold, without allocating; returns how many.
+    pub fn prescribe_batch_into(
+        &self,
+        inputs: &[KernelInput],
+        decisions: &mut [KernelDecision],
+    ) -> usize {
+        let pairs = inputs.iter().zip(decisions);
+        pairs.map(|(input, decision)| *decision = self.prescribe(*input)).count()
+    }
+
+    /// Decides a request and counts what refused the models.
+    #[must_use]
+    pub fn prescribe_with_trace(&self, input: KernelInput) -> (KernelDecision, DecisionTrace) {
+        self.as_policy().prescribe_with_trace(input)
+    }
+
+    /// Says for every model why it was refused or what it scored.
+    #[must_use]
+    pub fn explain(&self, input: KernelInput) -> Explanation {
+        crate::explain::explain(&self.as_policy(), &input)
+    }
+
+    /// The utility of `model_id` in microunits if it passes every rule, else none.
+    #[must_use]
+    pub fn utility_for_model(&self, input: KernelInput, model_id: u32) -> Option<i64> {
+        self.as_policy().utility_for_model(input, model_id)
+    }
+}
+
+impl PartialEq for PolicySnapshot {
+    fn eq(&self, other: &Self) -> bool {
+        self.params() == other.params() && self.models() == other.models()
+    }
+}
+
+impl Eq for PolicySnapshot {}
+
+fn repeated_id(sorted: &[KernelModel]) -> Option<u32> {
+    sorted.windows(2).find_map(|pair| match pair {
+        [a, b] if a.model_id == b.model_id => Some(a.model_id),
+        _ => None,
+    })
+}
