@@ -1,2 +1,84 @@
-//! The gate.
-fn main() {}
+//! The project's one gate and its helpers. `cargo xtask help` lists the commands.
+//!
+//! One file per command; `shell` runs programs and `workspace` reads `cargo metadata` for all of them.
+
+mod ci;
+mod fuzz;
+mod msrv;
+mod powerset;
+mod shell;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// What every command returns; the message goes to a person.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// A command: its name, its arguments, what it does, and the function that does it.
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "ci",
+        arguments: "[--only STEP]... [--keep-going] [--list]",
+        about: "the whole gate, or the named steps of it",
+        run: ci::main,
+    },
+    Command {
+        name: "tidy",
+        arguments: "",
+        about: "house rules that no compiler checks: layers, sizes, words, links",
+        run: tidy::main,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET] [--seconds N]",
+        about: "fuzz one target, or each in turn, with cargo-fuzz or else on stable",
+        run: fuzz::main,
+    },
+    Command {
+        name: "msrv",
+        arguments: "",
+        about: "compile everything that is published with the oldest supported compiler",
+        run: msrv::main,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let Some((name, rest)) = arguments.split_first() else {
+        return Err(format!("no command given\n\n{}", usage()).into());
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        println!("{}", usage());
+        return Ok(());
+    }
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) => (command.run)(rest),
+        None => Err(format!("no command `{name}`\n\n{}", usage()).into()),
+    }
+}
+
+fn usage() -> String {
+    let lines = COMMANDS.iter().map(|command| {
+        let left = format!("{} {}", command.name, command.arguments);
+        format!("\n  cargo xtask {left:<46} {}", command.about)
+    });
+    format!("usage:{}", lines.collect::<String>())
+}
