@@ -1,10 +1,75 @@
-//! Helpers shared by the tests of the modules.
+//! The worked decision the evidence tests share.
 
+use std::string::String;
 use std::vec::Vec;
+
+use calybris_kernel::{KernelDecision, KernelInput, KernelModel, PolicySnapshot};
+use serde::Deserialize;
 
 /// Bytes from hexadecimal text.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).unwrap();
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| u8::try_from(digit(pair[0]) << 4 | digit(pair[1])).unwrap()).collect()
+}
+
+/// A policy as the vectors write it.
+#[derive(Clone, Deserialize)]
+pub(crate) struct PolicyVector {
+    policy_epoch: u64,
+    catalog_epoch: u64,
+    hard_risk_limit_bps: u16,
+    minimum_confidence_bps: u16,
+    risk_penalty_multiplier_bps: u16,
+    latency_penalty_microunits_per_ms: u64,
+    models: Vec<KernelModel>,
+}
+
+impl PolicyVector {
+    pub(crate) fn snapshot(self) -> PolicySnapshot {
+        PolicySnapshot::try_new(
+            self.policy_epoch,
+            self.catalog_epoch,
+            self.hard_risk_limit_bps,
+            self.minimum_confidence_bps,
+            self.risk_penalty_multiplier_bps,
+            self.latency_penalty_microunits_per_ms,
+            self.models,
+        )
+        .unwrap()
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Expect {
+    pub(crate) decision: KernelDecision,
+    pub(crate) policy_digest: String,
+    pub(crate) input_digest: String,
+    pub(crate) decision_digest: String,
+}
+
+#[derive(Deserialize)]
+struct CaseVector {
+    policy: PolicyVector,
+    input: KernelInput,
+    expect: Expect,
+}
+
+/// The decision the evidence vectors are about.
+pub(crate) struct Case {
+    pub(crate) snapshot: PolicySnapshot,
+    pub(crate) input: KernelInput,
+    pub(crate) decision: KernelDecision,
+    pub(crate) expect: Expect,
+}
+
+pub(crate) fn case() -> Case {
+    let vector: CaseVector = serde_json::from_str(include_str!("../tests/data/case.json")).unwrap();
+    let decision = vector.expect.decision;
+    Case {
+        snapshot: vector.policy.snapshot(),
+        input: vector.input,
+        decision,
+        expect: vector.expect,
+    }
 }

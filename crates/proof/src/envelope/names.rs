@@ -1,0 +1,85 @@
+//! Members of an envelope whose JSON differs from the kernel's: names in `snake_case`, one version.
+
+use serde::{Deserialize as _, Deserializer};
+
+use crate::audit::PROOF_VERSION;
+
+pub(super) fn proof_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        PROOF_VERSION => Ok(PROOF_VERSION),
+        other => Err(serde::de::Error::custom(format_args!(
+            "proof_version is {other}, only {PROOF_VERSION} is known"
+        ))),
+    }
+}
+
+/// Serde functions for an enum printed by its `as_str`.
+macro_rules! by_name {
+    ($(#[$doc:meta])* $module:ident: $kind:ident { $($variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        pub(super) mod $module {
+            use core::fmt;
+
+            use calybris_kernel::$kind;
+
+            const ALL: &[$kind] = &[$($kind::$variant),+];
+
+            pub(in super::super) fn serialize<S: serde::Serializer>(
+                value: &$kind,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(value.as_str())
+            }
+
+            pub(in super::super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<$kind, D::Error> {
+                struct Visitor;
+
+                impl serde::de::Visitor<'_> for Visitor {
+                    type Value = $kind;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str(concat!("the snake_case name of an ", stringify!($module)))
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$kind, E> {
+                        let known = ALL.iter().copied().find(|value| value.as_str() == text);
+                        known.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                    }
+                }
+
+                deserializer.deserialize_str(Visitor)
+            }
+
+            /// Fails to compile when a variant is missing from `ALL`.
+            const _: fn($kind) = |value| match value {
+                $($kind::$variant => (),)+
+            };
+        }
+    };
+}
+
+by_name! {
+    /// `execute_requested`, `substitute`, `reject`.
+    action: KernelAction { ExecuteRequested, Substitute, Reject }
+}
+
+by_name! {
+    /// `risk_hard_limit` and the others.
+    reason: KernelReason {
+        RequestedModelMaximizesUtility,
+        AlternativeMaximizesUtility,
+        RiskHardLimit,
+        ConfidenceHardLimit,
+        NoEnabledModel,
+        QualityConstraint,
+        LatencyConstraint,
+        CapabilityConstraint,
+        ProviderConstraint,
+        RegionConstraint,
+        BudgetConstraint,
+        NonPositiveUtility,
+        RiskCeilingConstraint,
+    }
+}

@@ -1,0 +1,172 @@
+//! Bundles and certificates for one decision: replay it, digest it, say what was found.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use calybris_kernel::digest::HexDigest;
+use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
+
+use crate::audit::AuditBundle;
+use crate::evidence::Evidence;
+
+/// Why a decision is not evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The policy gives another decision.
+    Mismatch(Box<DecisionMismatch>),
+}
+
+/// A decision and the one its policy gives instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionMismatch {
+    /// What the policy decides.
+    pub expected: KernelDecision,
+    /// What was presented.
+    pub actual: KernelDecision,
+}
+
+impl DecisionMismatch {
+    /// The first member that differs, in the order of the format; none when the two are equal.
+    #[must_use]
+    pub fn field(&self) -> Option<&'static str> {
+        let (a, b) = (&self.expected, &self.actual);
+        let fields = [
+            ("request_sequence", a.request_sequence == b.request_sequence),
+            ("action", a.action == b.action),
+            ("reason", a.reason == b.reason),
+            ("selected_model_id", a.selected_model_id == b.selected_model_id),
+            ("selected_model_index", a.selected_model_index == b.selected_model_index),
+            (
+                "estimated_cost_microunits",
+                a.estimated_cost_microunits == b.estimated_cost_microunits,
+            ),
+            (
+                "expected_utility_microunits",
+                a.expected_utility_microunits == b.expected_utility_microunits,
+            ),
+            ("counterfactual_model_id", a.counterfactual_model_id == b.counterfactual_model_id),
+            (
+                "counterfactual_utility_microunits",
+                a.counterfactual_utility_microunits == b.counterfactual_utility_microunits,
+            ),
+            ("evaluated_models", a.evaluated_models == b.evaluated_models),
+            ("eligible_models", a.eligible_models == b.eligible_models),
+            ("policy_epoch", a.policy_epoch == b.policy_epoch),
+            ("catalog_epoch", a.catalog_epoch == b.catalog_epoch),
+        ];
+        fields.iter().find(|(_, equal)| !equal).map(|(name, _)| *name)
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Mismatch(mismatch) = self;
+        let DecisionMismatch { expected, actual } = &**mismatch;
+        write!(
+            f,
+            "decision for request {} does not replay: {} differs; it says {} model {} ({}), the policy gives {} model {} ({})",
+            actual.request_sequence,
+            mismatch.field().unwrap_or("nothing"),
+            actual.action,
+            actual.selected_model_id,
+            actual.reason,
+            expected.action,
+            expected.selected_model_id,
+            expected.reason,
+        )
+    }
+}
+
+impl core::error::Error for VerifyError {}
+
+/// The digests of a decision and whether it replays.
+#[must_use]
+pub fn audit_bundle(
+    snapshot: &PolicySnapshot,
+    input: KernelInput,
+    decision: &KernelDecision,
+) -> AuditBundle {
+    AuditBundle::from(&Evidence::of(snapshot, input, decision))
+}
+
+/// The bundle of a decision that replays: one decision, two small digests, no more.
+///
+/// # Errors
+/// [`VerifyError::Mismatch`], which names the first field that differs.
+pub fn verified_audit_bundle(
+    snapshot: &PolicySnapshot,
+    input: KernelInput,
+    decision: &KernelDecision,
+) -> Result<AuditBundle, VerifyError> {
+    let expected = snapshot.prescribe(input);
+    if expected != *decision {
+        let mismatch = DecisionMismatch { expected, actual: *decision };
+        return Err(VerifyError::Mismatch(Box::new(mismatch)));
+    }
+    Ok(AuditBundle::from(&Evidence::from_replay(snapshot, input, decision, expected)))
+}
+
+/// What identifies a policy: its canonical digest, computed when the snapshot was built.
+#[must_use]
+pub fn snapshot_fingerprint(snapshot: &PolicySnapshot) -> HexDigest {
+    HexDigest::new(snapshot.digest())
+}
+
+/// The utility of `model_id` in microunits if it had been selected, none if a rule refuses it.
+#[must_use]
+pub fn counterfactual_utility(
+    snapshot: &PolicySnapshot,
+    input: KernelInput,
+    model_id: u32,
+) -> Option<i64> {
+    snapshot.utility_for_model(input, model_id)
+}
+
+/// What a replay of one decision found, with every digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectnessCertificate {
+    /// Echo of the request's sequence.
+    pub request_sequence: u64,
+    /// The policy's epoch.
+    pub policy_epoch: u64,
+    /// The catalog's epoch.
+    pub catalog_epoch: u64,
+    /// Digest of the policy.
+    pub policy_digest_hex: HexDigest,
+    /// Digest of the request.
+    pub input_digest_hex: HexDigest,
+    /// Digest of the decision presented.
+    pub decision_digest_hex: HexDigest,
+    /// Digest of the decision the policy gives.
+    pub replayed_decision_digest_hex: HexDigest,
+    /// Whether the two decisions are the same.
+    pub replay_valid: bool,
+}
+
+/// Replays a decision and certifies what was found, whether or not it holds.
+#[must_use]
+pub fn certify_decision(
+    snapshot: &PolicySnapshot,
+    input: KernelInput,
+    decision: &KernelDecision,
+) -> CorrectnessCertificate {
+    CorrectnessCertificate::from(&Evidence::of(snapshot, input, decision))
+}
+
+impl From<&Evidence> for CorrectnessCertificate {
+    fn from(evidence: &Evidence) -> Self {
+        let replayed = calybris_kernel::digest::decision_digest(&evidence.replayed);
+        Self {
+            request_sequence: evidence.input.request_sequence,
+            policy_epoch: evidence.policy_epoch,
+            catalog_epoch: evidence.catalog_epoch,
+            policy_digest_hex: evidence.policy_digest(),
+            input_digest_hex: evidence.input_digest(),
+            decision_digest_hex: evidence.decision_digest(),
+            replayed_decision_digest_hex: HexDigest::new(&replayed),
+            replay_valid: evidence.replay_valid(),
+        }
+    }
+}
