@@ -52,7 +52,16 @@ fn route() -> Outcome {
     heading("By tenant: the cost of the requests served, as asked for and as routed");
     let tenant_row = |tenant: &tenants::Tenant| lines.get(tenant.name)?.row(tenant);
     table(
-        &["tenant", "asks for", "gets most often", "served", "refused", "as asked", "routed", "saved"],
+        &[
+            "tenant",
+            "asks for",
+            "gets most often",
+            "served",
+            "refused",
+            "as asked",
+            "routed",
+            "saved",
+        ],
         3,
         TENANTS.iter().filter_map(tenant_row),
     );
@@ -89,15 +98,20 @@ impl Line {
         let most_often = self.given.ranked();
         Some(vec![
             tenant.name.into(),
-            tenant.asks_for.into(),
             most_often.first().map_or("-", |(name, _)| name).to_owned(),
             thousands(self.given.total()),
             thousands(self.refused),
             usd_from_microdollars(asked, 2),
             usd_from_microdollars(routed, 2),
-            percent(asked.saturating_sub(routed), asked),
+            saved(asked, routed),
         ])
     }
+}
+
+/// What routing saved, as a share of what was asked for; negative where a better model was worth its price.
+fn saved(asked: u64, routed: u64) -> String {
+    let sign = if routed > asked { "-" } else { "" };
+    format!("{sign}{}", percent(asked.abs_diff(routed), asked))
 }
 
 /// What the requested model would have cost, had no gate stood in its way.
@@ -139,7 +153,10 @@ fn print_catalog(catalog: &Catalog) {
 fn explain(catalog: &Catalog, input: KernelInput) {
     let (_, trace) = catalog.policy.prescribe_with_trace(input);
     let gates = trace.rejections;
-    heading(&format!("Request {}, refused: how many models each gate stopped", input.request_sequence));
+    heading(&format!(
+        "Request {}, refused: how many models each gate stopped",
+        input.request_sequence
+    ));
     let counts = [
         ("quality", gates.quality),
         ("latency", gates.latency),
@@ -151,5 +168,9 @@ fn explain(catalog: &Catalog, input: KernelInput) {
         ("utility", gates.utility),
     ];
     let stopped = counts.iter().filter(|(_, count)| *count > 0);
-    table(&["gate", "models"], 1, stopped.map(|(gate, count)| vec![(*gate).to_owned(), count.to_string()]));
+    table(
+        &["gate", "models"],
+        1,
+        stopped.map(|(gate, count)| vec![(*gate).to_owned(), count.to_string()]),
+    );
 }

@@ -20,8 +20,8 @@ pub struct Tenant {
     pub budget_dollars: i64,
     /// Rows out of 20 that are its own.
     pub share: u64,
-    /// The model it asks for.
-    pub asks_for: &'static str,
+    /// The models it asks for, in turn.
+    pub asks_for: [&'static str; 3],
     /// What a perfect answer is worth to it, in microdollars.
     pub answer_worth_microdollars: i64,
     /// The most one request may cost it, in microdollars.
@@ -44,9 +44,9 @@ pub const TENANTS: [Tenant; 6] = [
         name: "support-chat",
         budget_dollars: 25,
         share: 7,
-        asks_for: "gpt-4o",
+        asks_for: ["gpt-4o", "openai/gpt-oss-120b", "gpt-5-mini"],
         answer_worth_microdollars: 40_000,
-        request_limit_microdollars: 20_000,
+        request_limit_microdollars: 2_000,
         minimum_quality_bps: 8_000,
         max_p95_latency_ms: 3_000,
         capabilities: 0,
@@ -57,9 +57,9 @@ pub const TENANTS: [Tenant; 6] = [
         name: "code-assist",
         budget_dollars: 60,
         share: 4,
-        asks_for: "claude-opus-5",
+        asks_for: ["claude-opus-5", "gpt-6-sol", "claude-sonnet-5"],
         answer_worth_microdollars: 250_000,
-        request_limit_microdollars: 100_000,
+        request_limit_microdollars: 40_000,
         minimum_quality_bps: 9_000,
         max_p95_latency_ms: 7_000,
         capabilities: TOOLS | REASONING,
@@ -70,9 +70,9 @@ pub const TENANTS: [Tenant; 6] = [
         name: "contract-review",
         budget_dollars: 30,
         share: 2,
-        asks_for: "gpt-5.2",
+        asks_for: ["gpt-5.2", "gpt-6-sol", "gemini-2.5-pro"],
         answer_worth_microdollars: 300_000,
-        request_limit_microdollars: 60_000,
+        request_limit_microdollars: 25_000,
         minimum_quality_bps: 9_000,
         max_p95_latency_ms: 0,
         capabilities: REASONING,
@@ -83,7 +83,7 @@ pub const TENANTS: [Tenant; 6] = [
         name: "search-answers",
         budget_dollars: 5,
         share: 4,
-        asks_for: "gemini-2.5-flash",
+        asks_for: ["gemini-2.5-flash", "openai/gpt-oss-120b", "gpt-4o-mini"],
         answer_worth_microdollars: 12_000,
         request_limit_microdollars: 3_000,
         minimum_quality_bps: 7_500,
@@ -96,9 +96,9 @@ pub const TENANTS: [Tenant; 6] = [
         name: "batch-tagging",
         budget_dollars: 2,
         share: 2,
-        asks_for: "gpt-4o-mini",
+        asks_for: ["gpt-4o-mini", "amazon.nova-micro-v1:0", "amazon.nova-lite-v1:0"],
         answer_worth_microdollars: 4_000,
-        request_limit_microdollars: 1_000,
+        request_limit_microdollars: 300,
         minimum_quality_bps: 6_500,
         max_p95_latency_ms: 0,
         capabilities: 0,
@@ -109,7 +109,7 @@ pub const TENANTS: [Tenant; 6] = [
         name: "intern-sandbox",
         budget_dollars: 1,
         share: 1,
-        asks_for: "claude-opus-5",
+        asks_for: ["claude-opus-5", "claude-sonnet-5", "o3"],
         answer_worth_microdollars: 90_000,
         request_limit_microdollars: 50_000,
         minimum_quality_bps: 9_400,
@@ -123,7 +123,9 @@ pub const TENANTS: [Tenant; 6] = [
 /// The tenant and the request of a row. By the row's number `n`:
 ///
 /// - the tenant is the one whose share of 20 holds `n mod 20`;
-/// - risk is the tenant's plus `(7,919 n) mod 2,000`, and 9,700 when `n mod 97 = 0` (flagged as an attack);
+/// - it asks for its models in turn, by `(n div 20) mod 3`;
+/// - risk is the tenant's plus `(7,919 n) mod 2,000`; 9,550 when `n mod 41 = 0` (personal data) and 9,700 when
+///   `n mod 97 = 0` (flagged as an attack);
 /// - confidence is `8,000 + (104,729 n) mod 2,000`, and 5,000 when `n mod 131 = 0` (nobody knows what it is);
 /// - when `n mod 53 = 0` the request carries an image.
 ///
@@ -136,10 +138,20 @@ pub fn request(
     let n = row.number;
     let tenant = tenant_of(n).ok_or("the shares of the tenants do not add up to 20")?;
     let spread = |factor: u64| u16::try_from(n.wrapping_mul(factor) % 2_000).unwrap_or_default();
-    let risk = if n % 97 == 0 { 9_700 } else { tenant.risk_bps + spread(7_919) };
+    let risk = match n {
+        _ if n % 97 == 0 => 9_700,
+        _ if n % 41 == 0 => 9_550,
+        _ => tenant.risk_bps + spread(7_919),
+    };
+    let [first, second, third] = tenant.asks_for;
+    let asks_for = match n / 20 % 3 {
+        0 => first,
+        1 => second,
+        _ => third,
+    };
     let confidence = if n % 131 == 0 { 5_000 } else { 8_000 + spread(104_729) };
     let image = if n % 53 == 0 { VISION } else { 0 };
-    let input = InputBuilder::new(n, catalog.id(tenant.asks_for)?)
+    let input = InputBuilder::new(n, catalog.id(asks_for)?)
         .tokens(row.context_tokens, row.generated_tokens)
         .business_value(tenant.answer_worth_microdollars)
         .budget_limit(tenant.request_limit_microdollars)
@@ -168,7 +180,8 @@ mod tests {
 
     #[test]
     fn shares_add_up_and_every_row_has_its_tenant() {
-        let counted = |name| (0..20_u64).filter(|row| tenant_of(*row).unwrap().name == name).count();
+        let counted =
+            |name| (0..20_u64).filter(|row| tenant_of(*row).unwrap().name == name).count();
         for tenant in TENANTS {
             assert_eq!(Ok(counted(tenant.name)), usize::try_from(tenant.share), "{}", tenant.name);
         }
