@@ -16,12 +16,22 @@ macro_rules! replay {
         const TARGETS: &[&str] = &[$(stringify!($target)),+];
         $(#[test]
         fn $target() {
-            check(stringify!($target), calybris_fuzz::$target::run);
+            check(stringify!($target), calybris_fuzz::$target);
         })+
     };
 }
 
-replay!(hex_digest, request_json);
+replay!(
+    anchor,
+    audit_bundle,
+    audited_record,
+    chain_hash,
+    decimal_price,
+    hex_digest,
+    policy_document,
+    price_list,
+    proof_envelope,
+);
 
 #[test]
 fn every_target_is_replayed() {

@@ -1,0 +1,76 @@
+//! Decoders of JSON artifacts. What is read is written back and reads as the same value, and what
+//! was written once is written the same way ever after.
+
+use std::fmt::Debug;
+
+use calybris_core::policy_document::PolicyDocument;
+use calybris_core::prices::{PriceList, PriceOptions};
+use calybris_kernel::digest::policy_digest;
+use calybris_proof::chain::WalAnchor;
+use calybris_proof::{AuditBundle, AuditedRecord, ProofEnvelope};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The head of a log: sequence 0 goes with `genesis` and with nothing else.
+pub fn anchor(bytes: &[u8]) {
+    if let Some(anchor) = round_trip::<WalAnchor>(bytes) {
+        assert_eq!(anchor.sequence == 0, anchor.last_hash.is_genesis());
+    }
+}
+
+/// Both forms of the audit bundle; the one without a schema names no epochs.
+pub fn audit_bundle(bytes: &[u8]) {
+    if let Some(bundle) = round_trip::<AuditBundle>(bytes) {
+        let epochs = (bundle.policy_epoch, bundle.catalog_epoch);
+        assert_eq!(bundle.epochs().unwrap_or_default(), epochs);
+    }
+}
+
+/// The payload of an audited entry, with no metadata of its own.
+pub fn audited_record(bytes: &[u8]) {
+    round_trip::<AuditedRecord<()>>(bytes);
+}
+
+/// The proof envelope.
+pub fn proof_envelope(bytes: &[u8]) {
+    round_trip::<ProofEnvelope>(bytes);
+}
+
+/// A policy document makes the policy that it makes when it is written and read again, and neither
+/// the order of its models nor their names change that.
+pub fn policy_document(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(document) = PolicyDocument::from_json(text) else { return };
+    let written = document.to_json().expect("plain data");
+    assert_eq!(PolicyDocument::from_json(&written).expect("our own output"), document);
+    let Ok(policy) = document.snapshot() else { return };
+    let mut other = document;
+    other.models.reverse();
+    other.models.iter_mut().for_each(|named| named.name = None);
+    let other = other.snapshot().expect("the same models");
+    assert_eq!(policy_digest(&other), policy_digest(&policy));
+}
+
+/// Either kind of price list, with any bytes in it, is read without a panic; no price is listed and
+/// refused at once.
+pub fn price_list(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for read in [PriceList::from_genai_prices, PriceList::from_litellm] {
+        let Ok(list) = read(text, &PriceOptions::default()) else { continue };
+        for price in &list.prices {
+            assert!(list.find(&price.provider, &price.model).is_some());
+        }
+    }
+}
+
+/// Reads a value, writes it and reads that: the same value, and the same bytes from then on.
+pub(crate) fn round_trip<T: DeserializeOwned + Serialize + PartialEq + Debug>(
+    bytes: &[u8],
+) -> Option<T> {
+    let value: T = serde_json::from_slice(bytes).ok()?;
+    let written = serde_json::to_vec(&value).expect("no map with other keys than text, no float");
+    let again: T = serde_json::from_slice(&written).expect("our own output");
+    assert_eq!(again, value);
+    assert_eq!(serde_json::to_vec(&again).expect("as before"), written);
+    Some(value)
+}
