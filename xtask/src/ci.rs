@@ -130,7 +130,8 @@ fn tool(probe: &mut Command, command: &mut Command, install: &str) -> Result<Out
 
 fn fmt() -> Result<Outcome> {
     cargo(["fmt", "--all", "--check"])?;
-    cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+    cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    cargo(["fmt", "--manifest-path", NO_ALLOC, "--check"])
 }
 
 fn toml() -> Result<Outcome> {
@@ -160,12 +161,13 @@ fn clippy() -> Result<Outcome> {
     passed(shell::run(lint.args(["--", "-D", "warnings"])))
 }
 
+/// The manifest of the library that proves what the kernel does without.
+const NO_ALLOC: &str = "xtask/no-alloc/Cargo.toml";
+
 /// A library for a machine without an operating system: it has its own panic handler and no
 /// allocator, so it builds only if nothing below it brings std or alloc along.
 fn no_alloc() -> Result<Outcome> {
-    let manifest = "xtask/no-alloc/Cargo.toml";
-    let target = "target/no-alloc";
-    cargo(["build", "--locked", "--manifest-path", manifest, "--target-dir", target])
+    cargo(["build", "--locked", "--manifest-path", NO_ALLOC, "--target-dir", "target/no-alloc"])
 }
 
 fn test() -> Result<Outcome> {
