@@ -87,15 +87,18 @@ pub(crate) fn decide(
         evaluated_models: decision.evaluated_models,
         eligible_models: decision.eligible_models,
     };
+    Outcome { decision, trace, candidates: explain(models, verdicts) }
+}
+
+fn explain(models: &[KernelModel], verdicts: Vec<CandidateVerdict>) -> Vec<CandidateExplanation> {
     let explained = models.iter().zip(verdicts).enumerate();
-    let candidates = explained
+    explained
         .map(|(index, (model, verdict))| CandidateExplanation {
             model_id: model.model_id,
             model_index: index.min(65_535) as u16,
             verdict,
         })
-        .collect();
-    Outcome { decision, trace, candidates }
+        .collect()
 }
 
 /// The first gate a model fails, or its score.
