@@ -28,6 +28,7 @@ replay!(
     chain_hash,
     decimal_price,
     hex_digest,
+    kernel,
     policy_document,
     price_list,
     proof_envelope,
