@@ -13,12 +13,12 @@ pub const AUDIT_SCHEMA: &str = "calybris.audit.v1";
 /// The version of the evidence a bundle or an envelope carries.
 pub const PROOF_VERSION: u32 = 1;
 
-crate::constant::text_constant! {
+crate::json::text_constant! {
     /// The one digest algorithm of version 1.
     DigestAlgorithm = "sha256"
 }
 
-crate::constant::text_constant! {
+crate::json::text_constant! {
     /// Who made the bundle.
     CreatedBy = "calybris"
 }

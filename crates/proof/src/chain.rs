@@ -160,7 +160,7 @@ impl TryFrom<AnchorText> for WalAnchor {
     }
 }
 
-crate::constant::text_constant! {
+crate::json::text_constant! {
     /// The one schema an anchor may name.
     AnchorSchema = WAL_ANCHOR_SCHEMA
 }

@@ -8,13 +8,22 @@ extern crate std;
 
 pub mod audit;
 pub mod chain;
-mod constant;
 pub mod envelope;
+mod error;
 mod evidence;
+mod json;
+pub mod merkle;
+pub mod outcome;
+#[cfg(feature = "sign")]
+pub mod receipt;
+#[cfg(feature = "sign")]
+pub mod signature;
+pub mod state;
 pub mod verify;
 
 pub use audit::{AuditBundle, AuditedRecord, RecordVerdict};
 pub use envelope::{ProofEnvelope, ProofEnvelopeBuilder};
+pub use error::EvidenceError;
 pub use evidence::Evidence;
 
 #[cfg(test)]

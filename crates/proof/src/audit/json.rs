@@ -6,7 +6,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AUDIT_SCHEMA, AuditBundle, AuditSchema, CreatedBy, DigestAlgorithm, PROOF_VERSION};
-use crate::constant::Exactly;
+use crate::json::{Exactly, present};
 
 const NAME: &str = "AuditBundle";
 
@@ -50,12 +50,6 @@ struct Members {
     input_digest_hex: HexDigest,
     decision_digest_hex: HexDigest,
     replay_valid: bool,
-}
-
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    reader: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(reader).map(Some)
 }
 
 fn schema<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<()>, D::Error> {

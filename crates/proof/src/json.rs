@@ -1,4 +1,4 @@
-//! Members that hold one fixed value: nothing to store, and no other value can be read.
+//! How members are read: fixed texts, and optional ones that are absent or present but never null.
 
 /// A unit type that is written as one fixed text and refuses to be read from any other.
 macro_rules! text_constant {
@@ -50,7 +50,7 @@ macro_rules! text_constant {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 deserializer
-                    .deserialize_str($crate::constant::Exactly(Self.as_str()))
+                    .deserialize_str($crate::json::Exactly(Self.as_str()))
                     .map(|()| Self)
             }
         }
@@ -76,4 +76,11 @@ impl serde::de::Visitor<'_> for Exactly {
             Err(E::invalid_value(serde::de::Unexpected::Str(text), &self))
         }
     }
+}
+
+/// Reads a member that may be left out but is never null; goes with `#[serde(default)]`.
+pub(crate) fn present<'de, D: serde::Deserializer<'de>, T: serde::Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
