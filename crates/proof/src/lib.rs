@@ -8,11 +8,15 @@ extern crate std;
 
 pub mod audit;
 pub mod chain;
+#[cfg(feature = "sign")]
+pub mod checkpoint;
 pub mod envelope;
 mod error;
 mod evidence;
 mod json;
 pub mod merkle;
+#[cfg(feature = "sign")]
+pub mod note;
 pub mod outcome;
 #[cfg(feature = "sign")]
 pub mod receipt;
