@@ -1,2 +1,36 @@
 //! Crate documentation is the README.
 #![doc = include_str!("../README.md")]
+
+#[cfg(feature = "async")]
+pub mod async_wal;
+mod chain;
+mod entry;
+mod error;
+mod group;
+mod json;
+mod line;
+mod lines;
+mod open;
+mod options;
+mod primitive;
+mod reader;
+mod replay;
+pub mod storage;
+mod writer;
+
+pub use calybris_proof::audit::AuditedRecord;
+pub use calybris_proof::chain::WalAnchor;
+pub use entry::WalEntry;
+pub use error::{EntryFault, Place, WalError};
+pub use line::MAX_ENTRY_BYTES;
+pub use options::WalOptions;
+pub use reader::{
+    read_verified_wal, read_verified_wal_keyed, read_wal, verify_wal, verify_wal_against_anchor,
+    verify_wal_keyed, verify_wal_keyed_against_anchor, visit_verified_wal,
+    visit_verified_wal_keyed,
+};
+pub use replay::{
+    WalReplayVerdict, replay_audited_wal, replay_audited_wal_keyed,
+    replay_audited_wal_with_resolver,
+};
+pub use writer::{Ticket, WalWriter};

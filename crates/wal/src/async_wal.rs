@@ -1,0 +1,215 @@
+//! The log for tokio: the same core as [`WalWriter`], with waiting instead of blocking.
+//!
+//! Dropping or timing out an append leaves a valid log. Once an append has been polled, its entry is chained
+//! and will be written with its neighbours; whether it is in can be asked by its sequence or read back.
+
+use std::path::Path;
+
+use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
+use calybris_proof::audit::AuditedRecord;
+use calybris_proof::chain::{ChainHash, WalAnchor};
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use crate::entry::WalEntry;
+use crate::error::WalError;
+use crate::group::{Claim, Goal};
+use crate::options::WalOptions;
+use crate::reader;
+use crate::writer::{Ticket, WalWriter, entry, payload};
+
+/// The one writer of a log, for tokio. Shared by reference between any number of tasks.
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("log");
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use calybris_wal::WalError;
+/// use calybris_wal::async_wal::{AsyncWalWriter, verify_async_wal};
+///
+/// let log = AsyncWalWriter::<u32>::open(&path).await?;
+/// log.append(7).await?;
+/// log.flush_and_sync().await?;
+/// assert_eq!(verify_async_wal(&path).await?, (1, log.last_hash()));
+///
+/// let second = AsyncWalWriter::<u32>::open(&path).await;
+/// assert!(matches!(second, Err(WalError::Locked { .. })));
+/// # Ok::<(), WalError>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct AsyncWalWriter<T> {
+    writer: WalWriter<T>,
+}
+
+impl<T> AsyncWalWriter<T> {
+    /// As [`WalWriter::open`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::open`].
+    pub async fn open(path: &Path) -> Result<Self, WalError> {
+        Self::open_with(path, &WalOptions::new()).await
+    }
+
+    /// As [`WalWriter::open_keyed`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::open_keyed`].
+    pub async fn open_keyed(path: &Path, key: &[u8]) -> Result<Self, WalError> {
+        Self::open_with(path, &WalOptions::new().key(key)).await
+    }
+
+    /// As [`WalWriter::open_with_sync`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::open`].
+    pub async fn open_with_sync(path: &Path, sync_on_append: bool) -> Result<Self, WalError> {
+        Self::open_with(path, &WalOptions::new().sync_on_append(sync_on_append)).await
+    }
+
+    /// As [`WalWriter::open_with`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::open_with`].
+    pub async fn open_with(path: &Path, options: &WalOptions) -> Result<Self, WalError> {
+        let (path, options) = (path.to_owned(), options.clone());
+        // The payload's type need not cross threads for the log to be opened on another one.
+        let opened = blocking(move || WalWriter::<()>::open_with(&path, &options)).await?;
+        Ok(Self { writer: opened.retyped() })
+    }
+
+    /// Returns when everything appended is durable.
+    ///
+    /// # Errors
+    /// As [`WalWriter::flush`].
+    pub async fn flush_and_sync(&self) -> Result<(), WalError> {
+        self.reach(Goal::Durable(self.sequence())).await
+    }
+
+    /// Returns when the entry of a ticket is durable.
+    ///
+    /// # Errors
+    /// As [`WalWriter::wait_durable`].
+    pub async fn wait_durable(&self, ticket: Ticket) -> Result<(), WalError> {
+        self.reach(Goal::Durable(ticket.sequence)).await
+    }
+
+    /// The sequence of the last entry, 0 for an empty log.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.writer.sequence()
+    }
+
+    /// The last sequence that is durable.
+    #[must_use]
+    pub fn durable_sequence(&self) -> u64 {
+        self.writer.durable_sequence()
+    }
+
+    /// The hash of the last entry, `genesis` for an empty log.
+    #[must_use]
+    pub fn last_hash(&self) -> ChainHash {
+        self.writer.last_hash()
+    }
+
+    /// The head, to be kept elsewhere.
+    #[must_use]
+    pub fn anchor(&self) -> WalAnchor {
+        self.writer.anchor()
+    }
+
+    async fn reach(&self, goal: Goal) -> Result<(), WalError> {
+        let group = &self.writer.group;
+        let lead = |claim: Claim| drop(spawn_blocking(move || claim.lead()));
+        std::future::poll_fn(|context| group.poll_reach(goal, context, lead)).await
+    }
+}
+
+impl<T: Serialize> AsyncWalWriter<T> {
+    /// As [`WalWriter::append`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::append`].
+    pub async fn append(&self, data: T) -> Result<WalEntry<T>, WalError> {
+        let link = self.writer.group.chain(&payload(&data)?)?;
+        let goal = if self.writer.sync_on_append {
+            Goal::Durable(link.sequence)
+        } else {
+            self.writer.group.backpressure()
+        };
+        self.reach(goal).await?;
+        Ok(entry(link, data))
+    }
+
+    /// As [`WalWriter::append_durable`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::append_durable`].
+    pub async fn append_durable(&self, data: T) -> Result<WalEntry<T>, WalError> {
+        let link = self.writer.group.chain(&payload(&data)?)?;
+        self.reach(Goal::Durable(link.sequence)).await?;
+        Ok(entry(link, data))
+    }
+
+    /// As [`WalWriter::enqueue`], which does not block.
+    ///
+    /// # Errors
+    /// As [`WalWriter::enqueue`].
+    pub fn enqueue(&self, data: &T) -> Result<Ticket, WalError> {
+        self.writer.enqueue(data)
+    }
+}
+
+impl<M: Serialize> AsyncWalWriter<AuditedRecord<M>> {
+    /// As [`WalWriter::append_audited`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::append_audited`].
+    pub async fn append_audited(
+        &self,
+        snapshot: &PolicySnapshot,
+        input: KernelInput,
+        decision: KernelDecision,
+        metadata: M,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        let audit = calybris_proof::verify::audit_bundle(snapshot, input, &decision);
+        self.append(AuditedRecord { audit, input, decision, metadata }).await
+    }
+
+    /// As [`WalWriter::append_verified_audited`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::append_verified_audited`].
+    pub async fn append_verified_audited(
+        &self,
+        snapshot: &PolicySnapshot,
+        input: KernelInput,
+        decision: KernelDecision,
+        metadata: M,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        self.append(AuditedRecord::verified(snapshot, input, decision, metadata)?).await
+    }
+}
+
+/// As [`verify_wal`](crate::verify_wal), off the runtime's own threads.
+///
+/// # Errors
+/// As [`verify_wal`](crate::verify_wal).
+pub async fn verify_async_wal(path: &Path) -> Result<(u64, ChainHash), WalError> {
+    let path = path.to_owned();
+    blocking(move || reader::verify_wal(&path)).await
+}
+
+/// As [`verify_wal_keyed`](crate::verify_wal_keyed), off the runtime's own threads.
+///
+/// # Errors
+/// As [`verify_wal_keyed`](crate::verify_wal_keyed).
+pub async fn verify_async_wal_keyed(path: &Path, key: &[u8]) -> Result<(u64, ChainHash), WalError> {
+    let (path, key) = (path.to_owned(), key.to_vec());
+    blocking(move || reader::verify_wal_keyed(&path, &key)).await
+}
+
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, WalError> + Send + 'static,
+) -> Result<R, WalError> {
+    spawn_blocking(work).await.unwrap_or(Err(WalError::RuntimeStopped))
+}

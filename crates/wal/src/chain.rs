@@ -1,0 +1,62 @@
+//! Following a chain: each line against its predecessor.
+
+use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
+
+use crate::error::{EntryFault, Fault};
+use crate::line::Line;
+
+/// The end of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) sequence: u64,
+    pub(crate) hash: ChainHash,
+}
+
+impl Head {
+    /// Of an empty log.
+    pub(crate) const EMPTY: Self = Self { sequence: 0, hash: ChainHash::GENESIS };
+
+    /// The sequence due next. Saturating: no log is that long.
+    pub(crate) fn next(&self) -> u64 {
+        self.sequence.saturating_add(1)
+    }
+
+    /// The head after `line`, which must follow this one and hash to what it says.
+    pub(crate) fn follow(&self, line: &Line<'_>, key: Option<&ChainKey>) -> Result<Self, Fault> {
+        self.precedes(line)?;
+        Ok(Self { sequence: line.sequence, hash: verified_hash(&self.hash, line, key)? })
+    }
+
+    /// Whether `line` claims to follow this head.
+    pub(crate) fn precedes(&self, line: &Line<'_>) -> Result<(), Fault> {
+        if line.sequence != self.next() {
+            return Err(EntryFault::Sequence { found: line.sequence, expected: self.next() }.into());
+        }
+        if line.previous_hash != self.hash.as_str() {
+            let found = hash_of(line.previous_hash, "a previous_hash")?;
+            return Err(EntryFault::PreviousHash { found, expected: self.hash }.into());
+        }
+        Ok(())
+    }
+}
+
+/// The hash of `line` after `previous`, if it is the one it claims. The comparison takes constant time.
+pub(crate) fn verified_hash(
+    previous: &ChainHash,
+    line: &Line<'_>,
+    key: Option<&ChainKey>,
+) -> Result<ChainHash, Fault> {
+    use subtle::ConstantTimeEq as _;
+
+    let computed = link_hash(previous, line.data, key);
+    if computed.as_bytes().ct_eq(line.entry_hash.as_bytes()).into() {
+        return Ok(computed);
+    }
+    let found = hash_of(line.entry_hash, "an entry_hash")?;
+    Err(EntryFault::EntryHash { found, expected: key.is_none().then_some(computed) }.into())
+}
+
+/// Text from a line as a hash.
+pub(crate) fn hash_of(text: &str, expected: &'static str) -> Result<ChainHash, Fault> {
+    text.parse().map_err(|_| EntryFault::Malformed { expected, at: 0 }.into())
+}

@@ -1,0 +1,291 @@
+//! The writer's core: entries are chained under a lock, and written and synced in groups.
+//!
+//! A caller that needs its entry written or durable either finds that done, waits for the caller that is at
+//! the file (the leader), or becomes the leader and takes everything chained so far with it. Nobody waits
+//! for a timer: while one group is being synced, the next one forms.
+
+#[cfg(feature = "async")]
+mod claim;
+
+use std::path::PathBuf;
+use std::task::Waker;
+
+use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
+
+use crate::chain::Head;
+use crate::error::WalError;
+use crate::line::{self, MAX_ENTRY_BYTES};
+use crate::primitive::{Condvar, Mutex, MutexGuard, lock, wait, yield_now};
+use crate::storage::StorageFile;
+
+#[cfg(feature = "async")]
+pub(crate) use claim::Claim;
+
+/// A buffer that grew beyond this for one group is not kept for the next.
+const KEPT_BUFFER_BYTES: usize = 4 << 20;
+/// How often a leader lets others chain before it goes to the file.
+const GATHERING_ROUNDS: u32 = 64;
+
+/// Where an entry was chained.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) sequence: u64,
+    pub(crate) previous: ChainHash,
+    pub(crate) hash: ChainHash,
+}
+
+/// What a caller waits for, for every entry up to a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The operating system has the bytes.
+    Written(u64),
+    /// A sync returned after that.
+    Durable(u64),
+}
+
+/// A log open for appending.
+#[derive(Debug)]
+pub(crate) struct GroupCommit {
+    path: PathBuf,
+    file: Box<dyn StorageFile>,
+    key: Option<ChainKey>,
+    buffer_bytes: usize,
+    state: Mutex<State>,
+    progress: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Of everything chained.
+    head: Head,
+    /// Whole lines that are chained and not yet at the file.
+    pending: Vec<u8>,
+    /// Kept for its capacity.
+    spare: Vec<u8>,
+    /// The last sequence the operating system has.
+    written: u64,
+    /// The file's length after it.
+    written_bytes: u64,
+    /// The last sequence a sync covered.
+    durable: u64,
+    /// A leader is at the file, or on the way to it.
+    led: bool,
+    failure: Option<String>,
+    /// Of tasks that wait.
+    wakers: Vec<Waker>,
+}
+
+impl State {
+    fn reached(&self, goal: Goal) -> bool {
+        match goal {
+            Goal::Written(sequence) => self.written >= sequence,
+            Goal::Durable(sequence) => self.durable >= sequence,
+        }
+    }
+}
+
+impl GroupCommit {
+    /// Continues a file of `bytes` bytes that holds durable entries up to `head`.
+    pub(crate) fn new(
+        path: PathBuf,
+        file: Box<dyn StorageFile>,
+        key: Option<ChainKey>,
+        buffer_bytes: usize,
+        head: Head,
+        bytes: u64,
+    ) -> Self {
+        let state = State {
+            head,
+            pending: Vec::new(),
+            spare: Vec::new(),
+            written: head.sequence,
+            written_bytes: bytes,
+            durable: head.sequence,
+            led: false,
+            failure: None,
+            wakers: Vec::new(),
+        };
+        let (state, progress) = (Mutex::new(state), Condvar::new());
+        Self { path, file, key, buffer_bytes, state, progress }
+    }
+
+    /// Of everything chained so far.
+    pub(crate) fn head(&self) -> Head {
+        lock(&self.state).head
+    }
+
+    /// The last sequence known to be durable.
+    pub(crate) fn durable(&self) -> u64 {
+        lock(&self.state).durable
+    }
+
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Chains an entry. It is in the log from here on, in this order, unless a write fails.
+    pub(crate) fn chain(&self, payload: &[u8]) -> Result<Link, WalError> {
+        let mut state = lock(&self.state);
+        if let Some(reason) = &state.failure {
+            return Err(self.poisoned(reason));
+        }
+        let previous = state.head.hash;
+        let Some(sequence) = state.head.sequence.checked_add(1) else {
+            return Err(WalError::Full { path: self.path.clone() });
+        };
+        let found = line::length(sequence, &previous, payload);
+        if found > MAX_ENTRY_BYTES {
+            return Err(WalError::EntryTooLarge { found, limit: MAX_ENTRY_BYTES });
+        }
+        let hash = link_hash(&previous, payload, self.key.as_ref());
+        line::write(&mut state.pending, sequence, &previous, &hash, payload);
+        state.head = Head { sequence, hash };
+        Ok(Link { sequence, previous, hash })
+    }
+
+    /// What an append has to wait for when nothing durable was asked for: nothing while the buffer has room.
+    pub(crate) fn backpressure(&self) -> Goal {
+        let state = lock(&self.state);
+        if state.pending.len() > self.buffer_bytes {
+            Goal::Written(state.head.sequence)
+        } else {
+            Goal::Written(state.written)
+        }
+    }
+
+    /// Returns when `goal` is reached, leading a group if nobody does.
+    pub(crate) fn reach(&self, goal: Goal) -> Result<(), WalError> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.reached(goal) {
+                return Ok(());
+            }
+            if let Some(reason) = &state.failure {
+                return Err(self.poisoned(reason));
+            }
+            if state.led {
+                state = wait(&self.progress, state);
+            } else {
+                state.led = true;
+                drop(state);
+                Lead::new(self).take(goal)?;
+                state = lock(&self.state);
+            }
+        }
+    }
+
+    /// Lets callers that are about to chain join the group, for as long as more of them do.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        for _ in 0..GATHERING_ROUNDS {
+            let before = state.head.sequence;
+            drop(state);
+            yield_now();
+            state = lock(&self.state);
+            if state.head.sequence == before {
+                break;
+            }
+        }
+        state
+    }
+
+    /// Puts a group at the end of the file.
+    fn put(&self, group: &[u8], offset: u64, sync: bool) -> Result<(), WalError> {
+        self.check_place(offset)?;
+        if !group.is_empty() {
+            if let Err(error) = self.file.write_at(group, offset) {
+                // The bytes that did arrive were never acknowledged. Best effort: opening cuts them too.
+                let _ = self.file.set_len(offset);
+                return Err(WalError::io("write", &self.path)(error));
+            }
+        }
+        if sync {
+            self.file.sync().map_err(WalError::io("sync", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file is still the one that was opened, as long as it was left.
+    fn check_place(&self, expected: u64) -> Result<(), WalError> {
+        let displaced = |reason| Err(WalError::Displaced { path: self.path.clone(), reason });
+        if !self.file.is_at(&self.path).map_err(WalError::io("look up", &self.path))? {
+            return displaced("it was moved, removed or replaced".into());
+        }
+        let found = self.file.len().map_err(WalError::io("measure", &self.path))?;
+        if found != expected {
+            return displaced(format!("it has {found} bytes, this writer left {expected}"));
+        }
+        Ok(())
+    }
+
+    fn poisoned(&self, reason: &str) -> WalError {
+        WalError::Poisoned { path: self.path.clone(), reason: reason.into() }
+    }
+}
+
+impl Drop for GroupCommit {
+    /// Hands what is buffered to the operating system; a failure shows when the log is opened again.
+    fn drop(&mut self) {
+        let sequence = self.head().sequence;
+        let _ = self.reach(Goal::Written(sequence));
+    }
+}
+
+/// The one caller at the file. Steps back when dropped, even by a panic of the storage.
+struct Lead<'a> {
+    group: &'a GroupCommit,
+    at_file: bool,
+}
+
+impl<'a> Lead<'a> {
+    /// `led` has been set by the caller.
+    fn new(group: &'a GroupCommit) -> Self {
+        Self { group, at_file: false }
+    }
+
+    fn take(mut self, goal: Goal) -> Result<(), WalError> {
+        let group = self.group;
+        let sync = matches!(goal, Goal::Durable(_));
+        let mut state = lock(&group.state);
+        if sync {
+            state = group.gather(state);
+        }
+        let spare = std::mem::take(&mut state.spare);
+        let mut bytes = std::mem::replace(&mut state.pending, spare);
+        let (head, offset) = (state.head, state.written_bytes);
+        drop(state);
+
+        self.at_file = true;
+        let outcome = group.put(&bytes, offset, sync);
+        self.at_file = false;
+
+        let mut state = lock(&group.state);
+        match &outcome {
+            Ok(()) => {
+                state.written = head.sequence;
+                state.written_bytes = offset.saturating_add(bytes.len() as u64);
+                if sync {
+                    state.durable = head.sequence;
+                }
+                bytes.clear();
+                bytes.shrink_to(KEPT_BUFFER_BYTES);
+                state.spare = bytes;
+            }
+            Err(error) => state.failure = Some(error.to_string()),
+        }
+        outcome
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.group.state);
+        if self.at_file {
+            state.failure = Some("the storage panicked".into());
+        }
+        state.led = false;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.group.progress.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,136 @@
+//! Replaying an audited log: every digest and decision recomputed.
+
+use std::path::Path;
+
+use calybris_kernel::PolicySnapshot;
+use calybris_proof::audit::{AuditBundle, AuditedRecord, RecordVerdict};
+use calybris_proof::chain::ChainKey;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::error::{EntryFault, WalError};
+use crate::reader::{decode, open, visit_lines};
+
+/// What recomputing one entry established. In a list returned by a replay everything holds: a replay stops
+/// with an error at the first entry where something does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WalReplayVerdict {
+    /// The entry.
+    pub sequence: u64,
+    /// The policy gives the recorded decision, and the record says so.
+    pub replay_valid: bool,
+    /// The record names this policy: its digest and epochs.
+    pub policy_digest_match: bool,
+    /// The record's digest is that of its request.
+    pub input_digest_match: bool,
+    /// The record's digest is that of its decision.
+    pub decision_digest_match: bool,
+}
+
+/// Replays an unkeyed audited log under one policy, whatever its metadata.
+///
+/// # Errors
+/// [`WalError::Entry`] at the first line that breaks the chain, is no audited record or does not replay;
+/// [`WalError::Io`].
+pub fn replay_audited_wal(
+    path: &Path,
+    snapshot: &PolicySnapshot,
+) -> Result<Vec<WalReplayVerdict>, WalError> {
+    replay::<IgnoredAny>(path, None, &mut |_| Some(snapshot.clone()))
+}
+
+/// Replays an audited log under one policy; the metadata must decode as `M`.
+///
+/// # Errors
+/// As [`replay_audited_wal`]; [`WalError::Key`] for a key of fewer than 32 bytes.
+pub fn replay_audited_wal_keyed<M: DeserializeOwned>(
+    path: &Path,
+    snapshot: &PolicySnapshot,
+    key: Option<&[u8]>,
+) -> Result<Vec<WalReplayVerdict>, WalError> {
+    replay::<M>(path, key, &mut |_| Some(snapshot.clone()))
+}
+
+/// Replays an audited log that spans policies: `resolver` finds the policy a bundle names.
+///
+/// # Errors
+/// As [`replay_audited_wal_keyed`], also where the resolver finds nothing or another policy.
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("log");
+/// use calybris_kernel::{KernelInput, KernelModel, PolicySnapshot};
+/// use calybris_proof::audit::{AuditBundle, AuditedRecord};
+/// use calybris_wal::{WalWriter, replay_audited_wal_with_resolver};
+///
+/// # let model = KernelModel { model_id: 1, provider_id: 0, quality_bps: 9_000, risk_ceiling_bps: 9_500, enabled: 1, p95_latency_ms: 200, capabilities: 0, region_mask: 1, input_cost_microunits_per_million_tokens: 2_500_000, output_cost_microunits_per_million_tokens: 10_000_000 };
+/// # let input = KernelInput { request_sequence: 1, requested_model_id: 1, input_tokens: 1_000, output_tokens: 500, business_value_microunits: 5_000_000, budget_limit_microunits: u64::MAX, risk_bps: 500, confidence_bps: 9_000, minimum_quality_bps: 0, max_p95_latency_ms: 0, required_capabilities: 0, allowed_provider_mask: u64::MAX, required_region_mask: 0 };
+/// let policies: Vec<_> = (1..=2)
+///     .map(|epoch| PolicySnapshot::try_new(epoch, 1, 9_600, 5_500, 3_500, 2, vec![model]).unwrap())
+///     .collect();
+/// let log = WalWriter::<AuditedRecord<()>>::open(&path)?;
+/// for policy in &policies {
+///     log.append_verified_audited(policy, input, policy.prescribe(input), ())?;
+/// }
+/// let find = |audit: &AuditBundle| {
+///     policies.iter().find(|policy| audit.policy_digest_hex.to_bytes() == *policy.digest()).cloned()
+/// };
+/// assert_eq!(replay_audited_wal_with_resolver::<(), _>(&path, None, find)?.len(), 2);
+///
+/// let only_the_first = |_: &AuditBundle| Some(policies[0].clone());
+/// let error = replay_audited_wal_with_resolver::<(), _>(&path, None, only_the_first).unwrap_err();
+/// assert_eq!(error.sequence(), Some(2));
+/// # Ok::<(), calybris_wal::WalError>(())
+/// ```
+pub fn replay_audited_wal_with_resolver<M, R>(
+    path: &Path,
+    key: Option<&[u8]>,
+    mut resolver: R,
+) -> Result<Vec<WalReplayVerdict>, WalError>
+where
+    M: DeserializeOwned,
+    R: FnMut(&AuditBundle) -> Option<PolicySnapshot>,
+{
+    replay::<M>(path, key, &mut resolver)
+}
+
+fn replay<M: DeserializeOwned>(
+    path: &Path,
+    key: Option<&[u8]>,
+    resolver: &mut dyn FnMut(&AuditBundle) -> Option<PolicySnapshot>,
+) -> Result<Vec<WalReplayVerdict>, WalError> {
+    let key = key.map(ChainKey::new).transpose()?;
+    let mut verdicts = Vec::new();
+    visit_lines(path, &*open(path)?, key.as_ref(), &mut |line, head| {
+        let record: AuditedRecord<M> = decode(line)?;
+        let Some(snapshot) = resolver(&record.audit) else {
+            let policy_digest = record.audit.policy_digest_hex.to_string();
+            return Err(EntryFault::PolicyMissing { policy_digest }.into());
+        };
+        let verdict = record.replay(&snapshot);
+        if !verdict.is_valid() {
+            return Err(EntryFault::Replay { reason: differences(&verdict) }.into());
+        }
+        verdicts.push(WalReplayVerdict {
+            sequence: head.sequence,
+            replay_valid: verdict.replay_valid,
+            policy_digest_match: verdict.policy_digest_match,
+            input_digest_match: verdict.input_digest_match,
+            decision_digest_match: verdict.decision_digest_match,
+        });
+        Ok(())
+    })?;
+    Ok(verdicts)
+}
+
+fn differences(verdict: &RecordVerdict) -> String {
+    let checks = [
+        (verdict.policy_digest_match, "it names another policy"),
+        (verdict.input_digest_match, "its input digest is another request's"),
+        (verdict.decision_digest_match, "its decision digest is another decision's"),
+        (verdict.replay_valid, "the policy decides otherwise, or it says so itself"),
+    ];
+    let failed: Vec<_> = checks.iter().filter(|(holds, _)| !holds).map(|(_, what)| *what).collect();
+    failed.join("; ")
+}

@@ -1,0 +1,122 @@
+//! The one seam between the log and the disk.
+
+mod files;
+mod memory;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use files::Files;
+pub use memory::Memory;
+
+/// Where logs are kept: real [`Files`], [`Memory`], or a disk that fails on purpose.
+///
+/// A name (a file created, renamed or removed) is durable only after [`Storage::sync_directory`], contents
+/// and length only after [`StorageFile::sync`].
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// Whatever the system says; [`io::ErrorKind::NotFound`] where there is none.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
+
+    /// Opens a file for reading and writing, creating an empty one where there is none.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
+
+    /// Gives a file another name, replacing what had it.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// The files in a directory, in ascending order.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Whether `path` is a directory.
+    fn is_directory(&self, path: &Path) -> bool;
+
+    /// Creates a directory and those above it.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// An open file. Reads and writes say where, so that any number of readers share one.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "the length of a file is asked for, not whether it is zero"
+)]
+pub trait StorageFile: fmt::Debug + Send + Sync {
+    /// Bytes in the file.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Reads what one call gives, 0 at the end.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all bytes, with one call where the system takes them in one.
+    ///
+    /// # Errors
+    /// Whatever the system says; some of the bytes may have been written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts or extends the file.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes the contents and the length durable.
+    ///
+    /// # Errors
+    /// Whatever the system says; nothing is known about what is durable then.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Takes the writer's lock; false if another open file has it. It ends with the open file.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn try_lock(&self) -> io::Result<bool>;
+
+    /// Whether `path` still names this file.
+    ///
+    /// # Errors
+    /// Whatever the system says, other than that there is no such file.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
+}
+
+/// The directory a file is in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! The log through its public surface.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[cfg(feature = "async")]
+mod async_log;
+mod chain;
+mod common;
+mod writer;
