@@ -4,6 +4,7 @@
 
 mod ci;
 mod fuzz;
+mod lock;
 mod msrv;
 mod powerset;
 mod shell;
@@ -41,6 +42,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[TARGET] [--seconds N]",
         about: "fuzz one target, or each in turn, with cargo-fuzz or else on stable",
         run: fuzz::main,
+    },
+    Command {
+        name: "lock",
+        arguments: "",
+        about: "bring the lock files of fuzz and no-alloc up to date with the workspace's",
+        run: lock::main,
     },
     Command {
         name: "msrv",
