@@ -34,7 +34,8 @@ fn route() -> Outcome {
             return Err(format!("request {} does not replay", row.number).into());
         }
         outcomes.add(decision.action.to_string());
-        lines.entry(tenant.name).or_default().count(&catalog, input, &decision);
+        let as_asked = catalog.cost_microdollars(input.requested_model_id, row);
+        lines.entry(tenant.name).or_default().count(&catalog, &decision, as_asked);
         if decision.is_rejected() {
             refusals.add(decision.reason.to_string());
             if decision.evaluated_models > 0 {
@@ -83,14 +84,14 @@ struct Line {
 }
 
 impl Line {
-    fn count(&mut self, catalog: &Catalog, input: KernelInput, decision: &KernelDecision) {
+    fn count(&mut self, catalog: &Catalog, decision: &KernelDecision, as_asked_microdollars: u64) {
         if decision.is_rejected() {
             self.refused += 1;
             return;
         }
         self.given.add(catalog.name(decision.selected_model_id));
         self.routed_microdollars += decision.estimated_cost_microunits;
-        self.as_asked_microdollars += cost_as_asked(catalog, input);
+        self.as_asked_microdollars += as_asked_microdollars;
     }
 
     fn row(&self, tenant: &tenants::Tenant) -> Option<Vec<String>> {
@@ -112,17 +113,6 @@ impl Line {
 fn saved(asked: u64, routed: u64) -> String {
     let sign = if routed > asked { "-" } else { "" };
     format!("{sign}{}", percent(asked.abs_diff(routed), asked))
-}
-
-/// What the requested model would have cost, had no gate stood in its way.
-fn cost_as_asked(catalog: &Catalog, input: KernelInput) -> u64 {
-    let mut models = catalog.policy.models().iter();
-    let asked = models.find(|model| model.model_id == input.requested_model_id);
-    asked.map_or(0, |model| {
-        let part = |tokens: u32, price: u64| (u64::from(tokens) * price).div_ceil(1_000_000);
-        part(input.input_tokens, model.input_cost_microunits_per_million_tokens)
-            + part(input.output_tokens, model.output_cost_microunits_per_million_tokens)
-    })
 }
 
 fn print_catalog(catalog: &Catalog) {

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod gateway;
 pub mod money;
 pub mod report;
 pub mod requests;

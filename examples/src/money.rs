@@ -7,6 +7,8 @@ use std::error::Error;
 
 /// A microdollar in microcents: 10^8 microcents a dollar over 10^6 microdollars a dollar.
 pub const MICROCENTS_PER_MICRODOLLAR: i64 = 100;
+pub use calybris_core::finance::MICROCENTS_PER_CENT;
+
 /// A dollar in microcents.
 pub const MICROCENTS_PER_DOLLAR: i64 = 100_000_000;
 /// A dollar in microdollars.

@@ -16,8 +16,8 @@ use crate::requests::Row;
 pub struct Tenant {
     /// Its name in the ledger.
     pub name: &'static str,
-    /// Its budget, in dollars.
-    pub budget_dollars: i64,
+    /// Its budget, in cents.
+    pub budget_cents: i64,
     /// Rows out of 20 that are its own.
     pub share: u64,
     /// The models it asks for, in turn.
@@ -42,7 +42,7 @@ pub struct Tenant {
 pub const TENANTS: [Tenant; 6] = [
     Tenant {
         name: "support-chat",
-        budget_dollars: 25,
+        budget_cents: 200,
         share: 7,
         asks_for: ["gpt-4o", "openai/gpt-oss-120b", "gpt-5-mini"],
         answer_worth_microdollars: 40_000,
@@ -55,7 +55,7 @@ pub const TENANTS: [Tenant; 6] = [
     },
     Tenant {
         name: "code-assist",
-        budget_dollars: 60,
+        budget_cents: 1_200,
         share: 4,
         asks_for: ["claude-opus-5", "gpt-6-sol", "claude-sonnet-5"],
         answer_worth_microdollars: 250_000,
@@ -68,7 +68,7 @@ pub const TENANTS: [Tenant; 6] = [
     },
     Tenant {
         name: "contract-review",
-        budget_dollars: 30,
+        budget_cents: 800,
         share: 2,
         asks_for: ["gpt-5.2", "gpt-6-sol", "gemini-2.5-pro"],
         answer_worth_microdollars: 300_000,
@@ -81,7 +81,7 @@ pub const TENANTS: [Tenant; 6] = [
     },
     Tenant {
         name: "search-answers",
-        budget_dollars: 5,
+        budget_cents: 120,
         share: 4,
         asks_for: ["gemini-2.5-flash", "openai/gpt-oss-120b", "gpt-4o-mini"],
         answer_worth_microdollars: 12_000,
@@ -94,7 +94,7 @@ pub const TENANTS: [Tenant; 6] = [
     },
     Tenant {
         name: "batch-tagging",
-        budget_dollars: 2,
+        budget_cents: 20,
         share: 2,
         asks_for: ["gpt-4o-mini", "amazon.nova-micro-v1:0", "amazon.nova-lite-v1:0"],
         answer_worth_microdollars: 4_000,
@@ -107,7 +107,7 @@ pub const TENANTS: [Tenant; 6] = [
     },
     Tenant {
         name: "intern-sandbox",
-        budget_dollars: 1,
+        budget_cents: 100,
         share: 1,
         asks_for: ["claude-opus-5", "claude-sonnet-5", "o3"],
         answer_worth_microdollars: 90_000,

@@ -1,5 +1,6 @@
 //! The numbers a deployment chooses once: policy-wide limits, ledger defaults, durability.
 
+use calybris_budget::{BudgetEngine, BudgetError};
 use calybris_kernel::{MAX_BPS, MAX_CATALOG_MODELS, MAX_RISK_PENALTY_MULTIPLIER_BPS, PolicyParams};
 
 /// Deployment settings, with defaults that suit an LLM gateway.
@@ -128,6 +129,63 @@ impl EngineConfig {
             }
         }
         Ok(())
+    }
+
+    /// Creates a tenant with this much to spend and the default exposure cap; leaves an existing one as it is.
+    ///
+    /// ```
+    /// use calybris_core::{budget::BudgetEngine, config::EngineConfig};
+    ///
+    /// let config = EngineConfig::new().default_exposure_cap(300);
+    /// let ledger = BudgetEngine::new();
+    /// config.ensure_tenant(&ledger, "desk-1", 1_000)?;
+    /// assert!(ledger.try_reserve("desk-1", 301).1.is_none());
+    ///
+    /// let error = config.ensure_tenant(&ledger, "desk-2", -1).unwrap_err();
+    /// assert_eq!(error.to_string(), "initial_microcents of tenant \"desk-2\" is -1; it must be at least 0");
+    /// # Ok::<(), calybris_core::budget::BudgetError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`BudgetEngine::try_ensure_tenant`].
+    pub fn ensure_tenant(
+        &self,
+        engine: &BudgetEngine,
+        tenant_id: &str,
+        initial_microcents: i64,
+    ) -> Result<(), BudgetError> {
+        let known = engine.initial_microcents(tenant_id).is_some();
+        engine.try_ensure_tenant(tenant_id, initial_microcents)?;
+        if known || self.default_exposure_cap_microcents == 0 {
+            return Ok(());
+        }
+        engine.try_set_max_reserved_microcents(tenant_id, self.default_exposure_cap_microcents)
+    }
+
+    /// Opens a log that syncs on append, or not, as configured.
+    ///
+    /// ```
+    /// use calybris_core::{config::EngineConfig, wal::WalError};
+    ///
+    /// let folder = tempfile::tempdir().unwrap();
+    /// let path = folder.path().join("log.jsonl");
+    /// let log = EngineConfig::new().wal_sync_on_append(true).open_wal::<&str>(&path)?;
+    /// log.append("durable when this returns")?;
+    /// assert_eq!(log.durable_sequence(), 1);
+    ///
+    /// let second = EngineConfig::new().open_wal::<&str>(&path);
+    /// assert!(matches!(second, Err(WalError::Locked { .. })));
+    /// # Ok::<(), WalError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WalWriter::open_with_sync`](calybris_wal::WalWriter::open_with_sync).
+    #[cfg(feature = "wal")]
+    pub fn open_wal<T>(
+        &self,
+        path: &std::path::Path,
+    ) -> Result<calybris_wal::WalWriter<T>, calybris_wal::WalError> {
+        calybris_wal::WalWriter::open_with_sync(path, self.wal_sync_on_append)
     }
 
     /// The policy-wide numbers under the given epochs.

@@ -1,2 +1,14 @@
 //! Crate documentation is the README.
 #![doc = include_str!("../README.md")]
+
+mod checkpoint;
+mod error;
+mod files;
+mod recovery;
+
+pub use checkpoint::{checkpoint, checkpoint_with_wal, load_snapshot, restore, save_snapshot};
+pub use error::PersistError;
+pub use recovery::{RecoveryPlan, recovery_plan, recovery_plan_keyed};
+
+#[cfg(test)]
+mod tests;

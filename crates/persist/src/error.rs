@@ -1,0 +1,82 @@
+//! What can go wrong between the ledger and the disk, with the file it went wrong in.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use calybris_budget::{ConservationStatus, RestoreError};
+use calybris_wal::WalError;
+
+/// What saving and recovering refuse.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PersistError {
+    /// The operating system refused.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Somebody else is writing the same snapshot.
+    #[error("{} is being written by somebody else", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no snapshot, or not all of one.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// The amounts in the snapshot do not add up.
+    #[error("{}: {status}", path.display())]
+    NotConserved {
+        /// The file.
+        path: PathBuf,
+        /// What does not.
+        status: ConservationStatus,
+    },
+    /// The ledger cannot go on from the snapshot.
+    #[error("{}: {source}", path.display())]
+    Restore {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: RestoreError,
+    },
+    /// Holds are open, which this form of a snapshot counts but cannot list: it could not be restored.
+    #[error("{} was not written: {count} holds are open", path.display())]
+    OpenHolds {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        count: u64,
+    },
+    /// The log ends before the position the snapshot includes: entries are missing.
+    #[error("{} includes log entries up to {watermark}, {} ends at {found}", snapshot.display(), log.display())]
+    LogBehindSnapshot {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// The log.
+        log: PathBuf,
+        /// The last entry the snapshot includes.
+        watermark: u64,
+        /// The last entry of the log.
+        found: u64,
+    },
+    /// The log is broken or cannot be written.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+}
+
+impl PersistError {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, path: path.to_owned(), source }
+    }
+}

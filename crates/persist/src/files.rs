@@ -1,0 +1,81 @@
+//! Replacing a file whole: whatever happens, the name leads to the old contents or to the new ones.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use calybris_wal::storage::{Storage, StorageFile};
+
+use crate::error::PersistError;
+
+/// Puts `bytes` under `path`, durably, or leaves what was there.
+pub(crate) fn replace(
+    storage: &dyn Storage,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), PersistError> {
+    let beside = beside(path);
+    let file = open_alone(storage, path, &beside)?;
+    let renamed = write_and_rename(storage, &*file, &beside, path, bytes);
+    if renamed.is_err() {
+        // Best effort: the next attempt empties it anyway.
+        let _ = storage.remove(&beside);
+    }
+    renamed?;
+    let directory = directory_of(path);
+    storage.sync_directory(directory).map_err(PersistError::io("sync", directory))
+}
+
+fn write_and_rename(
+    storage: &dyn Storage,
+    file: &dyn StorageFile,
+    beside: &Path,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), PersistError> {
+    file.set_len(0).map_err(PersistError::io("empty", beside))?;
+    file.write_at(bytes, 0).map_err(PersistError::io("write", beside))?;
+    file.sync().map_err(PersistError::io("sync", beside))?;
+    storage.rename(beside, path).map_err(PersistError::io("rename to", path))
+}
+
+/// The file beside, locked, and still under its name: a writer before us may have renamed it to `path`.
+fn open_alone(
+    storage: &dyn Storage,
+    path: &Path,
+    beside: &Path,
+) -> Result<Box<dyn StorageFile>, PersistError> {
+    let file = storage.open_write(beside).map_err(PersistError::io("open", beside))?;
+    let alone = file.try_lock().map_err(PersistError::io("lock", beside))?
+        && file.is_at(beside).map_err(PersistError::io("look up", beside))?;
+    if alone { Ok(file) } else { Err(PersistError::Busy { path: path.to_owned() }) }
+}
+
+/// All bytes of a file.
+pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Vec<u8>, PersistError> {
+    let file = storage.open_read(path).map_err(PersistError::io("open", path))?;
+    let length = file.len().map_err(PersistError::io("measure", path))?;
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    let mut filled = 0_usize;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, filled as u64).map_err(PersistError::io("read", path))? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// `path` with `.tmp` at the end of its name.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".tmp");
+    name.into()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

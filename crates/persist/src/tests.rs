@@ -1,0 +1,261 @@
+//! What a fault leaves behind: the old snapshot, whole.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use calybris_budget::{BudgetEngine, BudgetSnapshot};
+use calybris_wal::WalWriter;
+use calybris_wal::storage::{Files, Storage, StorageFile};
+
+use crate::checkpoint::{load_snapshot_from, save_snapshot_to};
+use crate::*;
+
+fn ledger(tenants: usize) -> BudgetEngine {
+    let engine = BudgetEngine::new();
+    for (tenant, granted) in (0..tenants).zip(1_000..) {
+        engine.ensure_tenant(&format!("tenant-{tenant:06}"), granted);
+    }
+    engine
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Real files, of which the `n`-th call that changes anything fails; a failing write leaves half of it.
+#[derive(Debug)]
+struct Failing {
+    calls_left: AtomicU32,
+}
+
+impl Failing {
+    fn at(call: u32) -> Self {
+        Self { calls_left: AtomicU32::new(call) }
+    }
+
+    fn step(&self) -> io::Result<()> {
+        match self.calls_left.fetch_sub(1, Ordering::Relaxed) {
+            1 => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FailingFile {
+    file: Box<dyn StorageFile>,
+    faults: &'static Failing,
+}
+
+/// Borrowing the counter keeps the files of one storage in one count.
+#[derive(Debug)]
+struct Shared(&'static Failing);
+
+impl Storage for Shared {
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Files.open_read(path)
+    }
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        self.0.step()?;
+        Ok(Box::new(FailingFile { file: Files.open_write(path)?, faults: self.0 }))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.step()?;
+        Files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        Files.list(directory)
+    }
+    fn is_directory(&self, path: &Path) -> bool {
+        Files.is_directory(path)
+    }
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        Files.create_directory(path)
+    }
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.0.step()?;
+        Files.sync_directory(directory)
+    }
+}
+
+impl StorageFile for FailingFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.faults.step().inspect_err(|_| {
+            self.file.write_at(&bytes[..bytes.len() / 2], offset).unwrap();
+        })?;
+        self.file.write_at(bytes, offset)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.faults.step()?;
+        self.file.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.faults.step()?;
+        self.file.sync()
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.file.try_lock()
+    }
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_at(path)
+    }
+}
+
+#[test]
+fn a_fault_at_any_step_leaves_a_whole_snapshot() {
+    let (old, new) = (ledger(3).snapshot(), ledger(5).snapshot());
+    let mut outcomes = Vec::new();
+    for call in 1.. {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.json");
+        save_snapshot(&old, &path).unwrap();
+        let faults: &'static Failing = Box::leak(Box::new(Failing::at(call)));
+        let saved = save_snapshot_to(&Shared(faults), &new, &path);
+        let found = load_snapshot(&path).unwrap();
+        assert_eq!(names(folder.path()), ["ledger.json"], "step {call}");
+        match saved {
+            Ok(()) => {
+                assert_eq!(found, new);
+                break;
+            }
+            Err(PersistError::Io { operation, path: at, source }) => {
+                assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+                assert!(at.starts_with(folder.path()));
+                // The folder is synced after the rename: only then may the new one show already.
+                assert_eq!(found, if outcomes.len() == 5 { new.clone() } else { old.clone() });
+                outcomes.push(operation);
+            }
+            Err(other) => panic!("{other}"),
+        }
+        // What failed does not stand in the way of the next attempt.
+        save_snapshot(&new, &path).unwrap();
+        assert_eq!(load_snapshot(&path).unwrap(), new);
+    }
+    assert_eq!(outcomes, ["open", "empty", "write", "sync", "rename to", "sync"]);
+}
+
+#[test]
+fn what_is_no_whole_snapshot_is_refused_with_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    save_snapshot(&ledger(2).snapshot(), &path).unwrap();
+    let whole = fs::read_to_string(&path).unwrap();
+    let engine = ledger(1);
+    let before = engine.balances("tenant-000000");
+    let body = whole.trim_end().len();
+    let torn = (0..body).map(|length| whole[..length].to_owned());
+    let wrong = [
+        whole.replace("\"tenants\"", "\"tenant\""),
+        whole.replace("\"version\":", "\"version\":1,\"version\":"),
+        format!("{whole}{{}}"),
+        whole.replacen("1000", "1001", 1),
+        whole.replacen("1000", "-1000", 1),
+    ];
+    for text in torn.chain(wrong) {
+        fs::write(&path, &text).unwrap();
+        let error = restore(&engine, &path).unwrap_err();
+        assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+        assert!(
+            matches!(error, PersistError::Json { .. } | PersistError::NotConserved { .. }),
+            "{error:?}"
+        );
+        assert_eq!(engine.balances("tenant-000000"), before);
+    }
+    let absent = load_snapshot(&folder.path().join("absent.json")).unwrap_err();
+    assert!(absent.to_string().starts_with("cannot open "), "{absent}");
+}
+
+#[test]
+fn a_ledger_of_120_000_tenants_survives_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    let engine = ledger(120_000);
+    checkpoint_with_wal(&engine, &path, 42).unwrap();
+    let restarted = BudgetEngine::new();
+    let snapshot = restore(&restarted, &path).unwrap();
+    assert_eq!((snapshot.tenants.len(), snapshot.wal_high_watermark), (120_000, Some(42)));
+    let tenants = |engine: &BudgetEngine| engine.snapshot().tenants;
+    assert_eq!(tenants(&restarted), tenants(&engine));
+    assert!(restarted.snapshot().version > snapshot.version, "versions rise across restarts");
+}
+
+#[test]
+fn a_second_writer_of_the_same_snapshot_is_turned_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    let first = Files.open_write(&files::beside(&path)).unwrap();
+    assert!(first.try_lock().unwrap());
+    let error = save_snapshot(&ledger(1).snapshot(), &path).unwrap_err();
+    assert!(matches!(error, PersistError::Busy { .. }), "{error}");
+    drop(first);
+    save_snapshot(&ledger(1).snapshot(), &path).unwrap();
+}
+
+#[test]
+fn a_file_left_beside_by_a_crash_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    fs::write(files::beside(&path), "x".repeat(100_000)).unwrap();
+    save_snapshot(&ledger(1).snapshot(), &path).unwrap();
+    assert_eq!(load_snapshot_from(&Files, &path).unwrap().tenants.len(), 1);
+    assert_eq!(names(folder.path()), ["ledger.json"]);
+}
+
+#[test]
+fn nothing_that_could_not_be_restored_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    let engine = ledger(1);
+    let (_, hold) = engine.try_reserve("tenant-000000", 10);
+    let error = checkpoint(&engine, &path).unwrap_err();
+    assert!(matches!(error, PersistError::OpenHolds { count: 1, .. }), "{error}");
+    assert!(!path.exists());
+    engine.release(hold.unwrap());
+    checkpoint(&engine, &path).unwrap();
+    let foreign = BudgetSnapshot { version: 7, ..engine.snapshot() };
+    save_snapshot(&foreign, &path).unwrap();
+    let error = restore(&engine, &path).unwrap_err();
+    assert!(matches!(error, PersistError::Restore { .. }), "{error}");
+}
+
+#[test]
+fn a_plan_counts_what_the_snapshot_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger_file, wal) = (folder.path().join("ledger.json"), folder.path().join("log"));
+    let key = [7; 32];
+    let log = WalWriter::open_keyed(&wal, &key).unwrap();
+    for entry in 0..5 {
+        log.append(entry).unwrap();
+    }
+    log.flush_and_sync().unwrap();
+    let plan = || recovery_plan_keyed(&ledger_file, &wal, &key);
+    for (watermark, expected) in [(0, 5), (3, 2), (5, 0)] {
+        checkpoint_with_wal(&ledger(1), &ledger_file, watermark).unwrap();
+        let plan = plan().unwrap();
+        assert_eq!((plan.total_wal_entries, plan.entries_to_replay), (5, expected));
+        assert_eq!(plan.wal_high_watermark, watermark);
+    }
+    checkpoint(&ledger(1), &ledger_file).unwrap();
+    assert_eq!(plan().unwrap().entries_to_replay, 5, "a snapshot without a position");
+    checkpoint_with_wal(&ledger(1), &ledger_file, 6).unwrap();
+    let error = plan().unwrap_err();
+    let expected = "includes log entries up to 6, ";
+    assert!(error.to_string().contains(expected), "{error}");
+    assert!(matches!(recovery_plan(&ledger_file, &wal), Err(PersistError::Wal(_))), "unkeyed");
+}
