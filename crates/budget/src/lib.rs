@@ -21,8 +21,8 @@ pub use engine::BudgetEngine;
 pub use hold::Hold;
 pub use outcome::{BudgetError, BudgetReservation, BudgetSettlement, TopUpResult};
 pub use snapshot::{
-    BudgetSnapshot, ConservationStatus, RestoreError, SNAPSHOT_VERSION_TAG, TenantLedger,
-    conservation_status_for_snapshot,
+    BudgetSnapshot, ConservationStatus, MAX_SNAPSHOT_VERSION, RestoreError, SNAPSHOT_VERSION_TAG,
+    TenantLedger, conservation_status_for_snapshot,
 };
 pub use store::MAX_DEPTH;
 pub use tenant::Tenant;

@@ -9,6 +9,10 @@ use crate::account::Balances;
 /// Set in the version of every snapshot; the other bits are the next free hold id.
 pub const SNAPSHOT_VERSION_TAG: u64 = 1 << 63;
 
+/// The highest version an engine goes on from. Versions and hold ids only rise, so one close to the end of
+/// its range would leave none for what follows; no engine gets here by itself in a century.
+pub const MAX_SNAPSHOT_VERSION: u64 = SNAPSHOT_VERSION_TAG | (1 << 62);
+
 /// All tenants at one instant.
 ///
 /// ```
@@ -158,6 +162,12 @@ pub enum RestoreError {
         /// The version found.
         version: u64,
     },
+    /// The version leaves too few versions and hold ids to go on with.
+    #[error("snapshot version {version} is above {MAX_SNAPSHOT_VERSION}: its hold ids are used up")]
+    ExhaustedVersion {
+        /// The version found.
+        version: u64,
+    },
     /// Open holds are counted but not listed in this form of a snapshot.
     #[error(
         "the snapshot counts {count} open reservations but cannot list them; settle them before \
@@ -199,6 +209,9 @@ pub(crate) fn check_restorable(snapshot: &BudgetSnapshot) -> Result<(), RestoreE
     if snapshot.version & SNAPSHOT_VERSION_TAG == 0 {
         return Err(RestoreError::UntaggedVersion { version: snapshot.version });
     }
+    if snapshot.version > MAX_SNAPSHOT_VERSION {
+        return Err(RestoreError::ExhaustedVersion { version: snapshot.version });
+    }
     let mut seen = BTreeSet::new();
     for tenant in &snapshot.tenants {
         let tenant_id = || tenant.tenant_id.clone();
@@ -223,5 +236,26 @@ pub(crate) fn check_restorable(snapshot: &BudgetSnapshot) -> Result<(), RestoreE
     match snapshot.active_reservations.max(holding as u64) {
         0 => Ok(()),
         count => Err(RestoreError::ActiveReservations { count }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(version: u64) -> Option<RestoreError> {
+        let (tenants, active_reservations, wal_high_watermark) = (Vec::new(), 0, None);
+        let snapshot = BudgetSnapshot { version, tenants, active_reservations, wal_high_watermark };
+        check_restorable(&snapshot).err()
+    }
+
+    #[test]
+    fn only_a_version_to_go_on_from_is_restored() {
+        let untagged = SNAPSHOT_VERSION_TAG - 1;
+        assert_eq!(refusal(untagged), Some(RestoreError::UntaggedVersion { version: untagged }));
+        assert_eq!(refusal(SNAPSHOT_VERSION_TAG), None);
+        assert_eq!(refusal(MAX_SNAPSHOT_VERSION), None);
+        let version = MAX_SNAPSHOT_VERSION + 1;
+        assert_eq!(refusal(version), Some(RestoreError::ExhaustedVersion { version }));
     }
 }
