@@ -3,10 +3,13 @@
 
 use std::fmt::Debug;
 
+use calybris_budget::{BudgetEngine, BudgetSnapshot, ConservationStatus};
 use calybris_core::policy_document::PolicyDocument;
 use calybris_core::prices::{PriceList, PriceOptions};
 use calybris_kernel::digest::policy_digest;
 use calybris_proof::chain::WalAnchor;
+use calybris_proof::receipt::Receipt;
+use calybris_proof::signature::SignedPolicy;
 use calybris_proof::{AuditBundle, AuditedRecord, ProofEnvelope};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,9 +34,40 @@ pub fn audited_record(bytes: &[u8]) {
     round_trip::<AuditedRecord<()>>(bytes);
 }
 
+/// A ledger takes a snapshot whole, balances afterwards and numbers its next snapshot higher, or it
+/// refuses the snapshot and stays empty.
+pub fn budget_snapshot(bytes: &[u8]) {
+    let Some(snapshot) = round_trip::<BudgetSnapshot>(bytes) else { return };
+    let engine = BudgetEngine::new();
+    if engine.restore_from_snapshot(snapshot.clone()).is_err() {
+        return assert_eq!(engine.tenant_count(), 0);
+    }
+    assert_eq!(engine.verify_conservation(), ConservationStatus::Balanced);
+    let restored = engine.snapshot();
+    let mut tenants = snapshot.tenants;
+    tenants.sort_by(|left, right| left.tenant_id.as_bytes().cmp(right.tenant_id.as_bytes()));
+    assert_eq!(restored.tenants, tenants);
+    assert!(restored.version > snapshot.version, "{} after {}", restored.version, snapshot.version);
+}
+
 /// The proof envelope.
 pub fn proof_envelope(bytes: &[u8]) {
     round_trip::<ProofEnvelope>(bytes);
+}
+
+/// The receipt; what its claims cover includes everything but the signature.
+pub fn receipt(bytes: &[u8]) {
+    let Some(receipt) = round_trip::<Receipt>(bytes) else { return };
+    let mut other = receipt.clone();
+    other.signature = None;
+    assert_eq!(other.claims_digest(), receipt.claims_digest());
+    other.replay_valid = !other.replay_valid;
+    assert_ne!(other.claims_digest(), receipt.claims_digest());
+}
+
+/// The signature of a policy.
+pub fn signed_policy(bytes: &[u8]) {
+    round_trip::<SignedPolicy>(bytes);
 }
 
 /// A policy document makes the policy that it makes when it is written and read again, and neither

@@ -4,8 +4,13 @@
 
 mod json;
 mod kernel;
+mod log;
 mod text;
 
-pub use json::{anchor, audit_bundle, audited_record, policy_document, price_list, proof_envelope};
+pub use json::{
+    anchor, audit_bundle, audited_record, budget_snapshot, policy_document, price_list,
+    proof_envelope, receipt, signed_policy,
+};
 pub use kernel::kernel;
-pub use text::{chain_hash, decimal_price, hex_digest};
+pub use log::{log, log_payload};
+pub use text::{chain_hash, decimal_price, hex_digest, signed_note, verifier_key};

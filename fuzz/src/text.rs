@@ -1,8 +1,10 @@
-//! Decoders of a single word: digests, chain hashes, prices.
+//! Decoders of text: digests, chain hashes, prices, signed notes and the keys that verify them.
 
 use calybris_core::prices::microunits_per_million;
 use calybris_kernel::digest::HexDigest;
 use calybris_proof::chain::ChainHash;
+use calybris_proof::checkpoint::Checkpoint;
+use calybris_proof::note::{SignedNote, VerifierKey};
 
 /// A digest is 64 lowercase hexadecimal characters and prints as it was written.
 pub fn hex_digest(bytes: &[u8]) {
@@ -44,6 +46,25 @@ pub fn decimal_price(bytes: &[u8]) {
         let scaled: Option<u64> =
             (kept.len() <= 6).then(|| format!("{whole}{kept:0<6}").parse().ok()).flatten();
         assert_eq!(price.as_ref().ok(), scaled.as_ref(), "{text:?}: {price:?}");
+    }
+}
+
+/// A signed note prints as it was written, and so does the checkpoint that it may hold: what is
+/// verified is what is shown.
+pub fn signed_note(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(note) = SignedNote::parse(text) else { return };
+    assert_eq!(note.to_string(), text);
+    if let Ok(checkpoint) = note.text().parse::<Checkpoint>() {
+        assert_eq!(checkpoint.to_string(), note.text());
+    }
+}
+
+/// A verifier's key prints as it was written.
+pub fn verifier_key(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(key) = text.parse::<VerifierKey>() {
+        assert_eq!(key.to_string(), text);
     }
 }
 

@@ -25,13 +25,20 @@ replay!(
     anchor,
     audit_bundle,
     audited_record,
+    budget_snapshot,
     chain_hash,
     decimal_price,
     hex_digest,
     kernel,
+    log,
+    log_payload,
     policy_document,
     price_list,
     proof_envelope,
+    receipt,
+    signed_note,
+    signed_policy,
+    verifier_key,
 );
 
 #[test]
