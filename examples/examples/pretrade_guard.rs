@@ -23,16 +23,16 @@ const DESK: &str = "desk-equities";
 const STRATEGIES: [&str; 4] = ["momentum", "pairs", "index-arb", "market-making"];
 const ORDERS_PER_STRATEGY: u64 = 500;
 /// Notional the desk may have in the market at once, in dollars.
-const EXPOSURE_CAP_DOLLARS: i64 = 2_000_000;
+const EXPOSURE_CAP_DOLLARS: i64 = 6_000_000;
 /// Notional it may trade in the day, in dollars.
 const DAY_LIMIT_DOLLARS: i64 = 250_000_000;
 
 /// Routes: id, name, fill rate in bps, p95 latency in ms, fee in microdollars per million shares, venue bit.
 const ROUTES: [(u32, &str, u16, u32, u64, u64); 4] = [
     (1, "lit-primary", 9_700, 2, 3_000_000_000, 1), // $0.0030 a share
-    (2, "lit-inverted", 9_200, 3, 500_000_000, 1),  // $0.0005 a share
-    (3, "dark-midpoint", 6_100, 8, 1_000_000_000, 2), // $0.0010 a share
-    (4, "retail-auction", 7_800, 95, 200_000_000, 4), // $0.0002 a share
+    (2, "lit-inverted", 8_800, 3, 1_200_000_000, 1), // $0.0012 a share
+    (3, "dark-midpoint", 7_900, 8, 400_000_000, 2), // $0.0004 a share
+    (4, "slow-auction", 7_200, 20, 0, 4),           // free
 ];
 
 fn main() -> ExitCode {
@@ -132,9 +132,11 @@ fn trade(
             }
         }
         thread::yield_now();
+        let sent = answer.is_ok();
         in_market.extend(answer.ok().map(|hold| (hold, notional)));
-        // Eight orders of a strategy are in the market at a time; the oldest fills, every fifth is cancelled.
-        if in_market.len() == 8 {
+        // At most eight orders of a strategy are in the market, and one comes back whenever one is stopped;
+        // the oldest first, and every fifth of them cancelled.
+        if in_market.len() == 8 || (!sent && !in_market.is_empty()) {
             let (hold, notional) = in_market.remove(0);
             settle(ledger, number, hold, notional);
         }
