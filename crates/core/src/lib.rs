@@ -30,3 +30,8 @@ pub mod verify {
     pub use calybris_proof::audit::AuditBundle;
     pub use calybris_proof::verify::*;
 }
+
+/// The example of the repository's README, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
