@@ -1,19 +1,24 @@
-//! What a tenant owns, and the rules of each operation over a path of them.
+//! What a tenant owns, and what a single scope of a path allows and does.
 //!
-//! A path is the tenant of an operation followed by its ancestors, all locked. Every rule first asks
-//! each scope of the path and only then changes all of them, so it happens everywhere or nowhere.
+//! Amounts only move between `remaining`, `reserved` and `committed`, and `initial` is their sum, so
+//! none of the plain additions below can leave the range of an `i64`.
 
-use std::ops::{Deref, DerefMut};
+use serde::{Deserialize, Serialize};
 
-use crate::holds::{Holds, OpenHold};
+use crate::{
+    due::Deadlines, holds::Holds, keys::Keys, operation::OverrunPolicy, refusal::RefusalReason,
+    window::Meter,
+};
 
 /// No parent.
 pub(crate) const ROOT: u32 = u32::MAX;
 
-/// The four amounts of a tenant, in microcents.
+/// The amounts of a tenant, in microcents. None is negative.
 ///
-/// `remaining + reserved + committed == initial`, and none is negative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// `remaining + reserved + committed == initial`. In a hierarchy a tenant's reserved and spent amounts
+/// (`committed + overdraft`) include those of the tenants below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Balances {
     /// Everything ever granted.
     pub initial_microcents: i64,
@@ -23,43 +28,70 @@ pub struct Balances {
     pub reserved_microcents: i64,
     /// What was spent, over the whole life of the tenant.
     pub committed_microcents: i64,
+    /// Spent beyond everything granted, where the [`OverrunPolicy`] allows it. Nothing remains
+    /// while anything is owed: whatever comes in pays it back first.
+    pub overdraft_microcents: i64,
 }
 
-/// A scope's reason to refuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Barrier {
-    MissingTenant,
-    MissingHold,
-    InvalidAmount,
-    Insufficient { remaining: i64, required: i64 },
-    Exposure { reserved: i64, cap: i64 },
-    Overrun { remaining: i64 },
-    Overflow { current: i64, added: i64 },
+/// Whether a tenant takes new holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantStatus {
+    /// It does.
+    #[default]
+    Active,
+    /// Not until it is thawed.
+    Frozen,
+    /// Never again.
+    Closed,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Account {
-    pub(crate) balances: Balances,
+    pub(crate) initial: i64,
+    pub(crate) remaining: i64,
+    pub(crate) reserved: i64,
+    pub(crate) committed: i64,
     pub(crate) holds: Holds,
     /// The next hold id, or a multiple of the block size when a block has to be fetched first.
     pub(crate) next_hold: u64,
     /// The snapshot epoch this account was last seen in.
     pub(crate) epoch: u64,
-    /// The cap on `reserved`; 0 is none.
-    pub(crate) max_reserved: i64,
+    /// What most tenants never need. Absent means all defaults.
+    pub(crate) extras: Option<Box<Extras>>,
     pub(crate) parent: u32,
     /// False before the tenant is opened and after a restore has replaced it.
     pub(crate) present: bool,
 }
 
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
+    /// The latest caller time seen.
+    pub(crate) clock: u64,
+    /// The cap on `reserved`; 0 is none.
+    pub(crate) max_reserved: i64,
+    pub(crate) status: TenantStatus,
+    pub(crate) overrun: OverrunPolicy,
+    pub(crate) overdraft: i64,
+    /// What the tenants below have spent, counted in `committed + overdraft`.
+    pub(crate) children_spent: i64,
+    /// By window.
+    pub(crate) meters: Vec<Meter>,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) keys: Keys,
+}
+
 impl Default for Account {
     fn default() -> Self {
         Self {
-            balances: Balances::default(),
+            initial: 0,
+            remaining: 0,
+            reserved: 0,
+            committed: 0,
             holds: Holds::default(),
             next_hold: 0,
             epoch: 0,
-            max_reserved: 0,
+            extras: None,
             parent: ROOT,
             present: false,
         }
@@ -67,100 +99,191 @@ impl Default for Account {
 }
 
 impl Account {
-    fn admit(&self, amount: i64) -> Result<(), Barrier> {
-        let Balances { remaining_microcents: remaining, reserved_microcents: reserved, .. } =
-            self.balances;
-        if remaining < amount {
-            return Err(Barrier::Insufficient { remaining, required: amount });
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    #[inline]
+    pub(crate) fn clock(&self) -> u64 {
+        self.extras.as_ref().map_or(0, |extras| extras.clock)
+    }
+
+    #[inline]
+    pub(crate) fn overdraft(&self) -> i64 {
+        self.extras.as_ref().map_or(0, |extras| extras.overdraft)
+    }
+
+    #[inline]
+    pub(crate) fn balances(&self) -> Balances {
+        Balances {
+            initial_microcents: self.initial,
+            remaining_microcents: self.remaining,
+            reserved_microcents: self.reserved,
+            committed_microcents: self.committed,
+            overdraft_microcents: self.overdraft(),
         }
-        if self.max_reserved > 0 && amount > self.max_reserved.saturating_sub(reserved) {
-            return Err(Barrier::Exposure { reserved, cap: self.max_reserved });
+    }
+
+    /// Whether the scope lets `amount` be set aside.
+    #[inline]
+    pub(crate) fn admit(&self, amount: i64, now: u64) -> Result<(), RefusalReason> {
+        if let Some(extras) = &self.extras {
+            extras.open_for_holds()?;
         }
+        if self.remaining < amount {
+            return Err(RefusalReason::Insufficient { remaining: self.remaining, asked: amount });
+        }
+        match &self.extras {
+            Some(extras) => extras.admit(self.reserved, amount, now),
+            None => Ok(()),
+        }
+    }
+
+    /// The most the scope lets be set aside; 0 or less when nothing.
+    pub(crate) fn available(&self, now: u64) -> i64 {
+        let Some(extras) = &self.extras else { return self.remaining };
+        let cap = match extras.max_reserved {
+            0 => i64::MAX,
+            cap => cap.saturating_sub(self.reserved),
+        };
+        let windows = extras.meters.iter().map(|meter| meter.available(now));
+        windows.fold(self.remaining.min(cap), i64::min)
+    }
+
+    /// Sets an admitted amount aside.
+    #[inline]
+    pub(crate) fn set_aside(&mut self, amount: i64, now: u64) {
+        self.remaining -= amount;
+        self.reserved += amount;
+        if let Some(extras) = &mut self.extras {
+            extras.meters.iter_mut().for_each(|meter| meter.charge(now, amount));
+        }
+    }
+
+    /// Whether the scope lets `spent` be settled against `held`, and the debt that would make.
+    #[inline]
+    pub(crate) fn admit_spend(&self, held: i64, spent: i64) -> Result<(), RefusalReason> {
+        if spent - held <= self.remaining {
+            return Ok(());
+        }
+        let refuse = RefusalReason::Overrun { held, remaining: self.remaining, asked: spent };
+        self.extras.as_ref().map_or(Err(refuse), |extras| {
+            let debt = spent - held - self.remaining;
+            extras.admit_debt(debt, refuse)?;
+            let owed = extras.overdraft.saturating_add(debt);
+            // What was spent, committed or owed, stays within an `i64` too.
+            match (self.committed + (spent - debt)).checked_add(owed) {
+                Some(_) if owed < i64::MAX => Ok(()),
+                _ => Err(RefusalReason::Overflow { current: extras.overdraft, asked: debt }),
+            }
+        })
+    }
+
+    /// Ends `held` of what is set aside, `spent` of it spent, the rest given back.
+    #[inline]
+    pub(crate) fn settle(&mut self, held: i64, spent: i64, began: u64, now: u64) {
+        self.reserved -= held;
+        self.committed += spent;
+        self.remaining += held - spent;
+        if self.extras.is_some() {
+            self.settle_extras(held, spent, began, now);
+        }
+    }
+
+    fn settle_extras(&mut self, held: i64, spent: i64, began: u64, now: u64) {
+        let Some(extras) = &mut self.extras else { return };
+        for meter in &mut extras.meters {
+            meter.refund(began, held.saturating_sub(spent).max(0));
+            meter.charge(now, spent.saturating_sub(held));
+        }
+        if self.remaining < 0 {
+            let debt = -self.remaining;
+            self.remaining = 0;
+            self.committed -= debt;
+            extras.overdraft += debt;
+            if extras.overrun == OverrunPolicy::Freeze && extras.status == TenantStatus::Active {
+                extras.status = TenantStatus::Frozen;
+            }
+        }
+        self.pay_overdraft();
+    }
+
+    /// Whatever remains pays a debt before it can be reserved.
+    pub(crate) fn pay_overdraft(&mut self) {
+        let Some(extras) = &mut self.extras else { return };
+        let paid = extras.overdraft.min(self.remaining);
+        extras.overdraft -= paid;
+        self.remaining -= paid;
+        self.committed += paid;
+    }
+
+    /// Everything granted, raised by `amount`.
+    pub(crate) fn top_up(&mut self, amount: i64) -> Result<(), RefusalReason> {
+        let current = self.initial;
+        let overflow = RefusalReason::Overflow { current, asked: amount };
+        self.initial = current.checked_add(amount).ok_or(overflow)?;
+        self.remaining += amount;
+        self.pay_overdraft();
         Ok(())
     }
 }
 
-/// Whether every scope can set `amount` aside.
-#[inline]
-pub(crate) fn admit<A: Deref<Target = Account>>(path: &[A], amount: i64) -> Result<(), Barrier> {
-    if amount <= 0 {
-        return Err(Barrier::InvalidAmount);
+impl Extras {
+    /// Whether anything differs from what absent extras mean.
+    pub(crate) fn needed(&self) -> bool {
+        self.clock > 0
+            || self.max_reserved > 0
+            || self.status != TenantStatus::Active
+            || self.overrun != OverrunPolicy::Refuse
+            || self.overdraft > 0
+            || self.children_spent > 0
+            || !self.meters.is_empty()
+            || !self.deadlines.is_empty()
+            || !self.keys.is_empty()
     }
-    path.iter().try_for_each(|scope| scope.admit(amount))
-}
 
-/// Sets an admitted amount aside on every scope, as a hold of the first.
-#[inline]
-pub(crate) fn hold<A: DerefMut<Target = Account>>(
-    path: &mut [A],
-    id: u64,
-    amount: i64,
-) -> Balances {
-    for scope in path.iter_mut() {
-        scope.balances.remaining_microcents -= amount;
-        scope.balances.reserved_microcents += amount;
-    }
-    path.first_mut().map_or_else(Balances::default, |tenant| {
-        tenant.holds.insert(id, OpenHold { amount });
-        tenant.balances
-    })
-}
-
-/// Spends `actual` of a hold of the first scope and gives the rest back, on every scope.
-#[inline]
-pub(crate) fn commit<A: DerefMut<Target = Account>>(
-    path: &mut [A],
-    id: u64,
-    actual: i64,
-) -> Result<Balances, Barrier> {
-    let tenant = path.first_mut().ok_or(Barrier::MissingHold)?;
-    let held = tenant.holds.get_mut(id).ok_or(Barrier::MissingHold)?.amount;
-    if actual < 0 {
-        return Err(Barrier::InvalidAmount);
-    }
-    for scope in path.iter() {
-        let remaining = scope.balances.remaining_microcents;
-        if actual - held > remaining {
-            return Err(Barrier::Overrun { remaining });
+    #[inline]
+    pub(crate) fn not_closed(&self) -> Result<(), RefusalReason> {
+        match self.status {
+            TenantStatus::Closed => Err(RefusalReason::Closed),
+            TenantStatus::Active | TenantStatus::Frozen => Ok(()),
         }
     }
-    settle(path, id, actual).map(|(_, after)| after)
-}
 
-/// Gives a hold of the first scope back, on every scope. The amount, and the balances after it.
-#[inline]
-pub(crate) fn release<A: DerefMut<Target = Account>>(
-    path: &mut [A],
-    id: u64,
-) -> Result<(i64, Balances), Barrier> {
-    settle(path, id, 0)
-}
-
-#[inline]
-fn settle<A: DerefMut<Target = Account>>(
-    path: &mut [A],
-    id: u64,
-    spent: i64,
-) -> Result<(i64, Balances), Barrier> {
-    let tenant = path.first_mut().ok_or(Barrier::MissingHold)?;
-    let held = tenant.holds.remove(id).ok_or(Barrier::MissingHold)?.amount;
-    for scope in path.iter_mut() {
-        scope.balances.reserved_microcents -= held;
-        scope.balances.committed_microcents += spent;
-        scope.balances.remaining_microcents += held - spent;
+    fn open_for_holds(&self) -> Result<(), RefusalReason> {
+        match self.status {
+            TenantStatus::Active => Ok(()),
+            TenantStatus::Frozen => Err(RefusalReason::Frozen),
+            TenantStatus::Closed => Err(RefusalReason::Closed),
+        }
     }
-    Ok((held, path.first().map_or_else(Balances::default, |tenant| tenant.balances)))
-}
 
-/// Grants more to one scope.
-pub(crate) fn top_up(account: &mut Account, amount: i64) -> Result<Balances, Barrier> {
-    if amount <= 0 {
-        return Err(Barrier::InvalidAmount);
+    fn admit(&self, reserved: i64, asked: i64, now: u64) -> Result<(), RefusalReason> {
+        let limit = self.max_reserved;
+        if limit > 0 && asked > limit.saturating_sub(reserved) {
+            return Err(RefusalReason::ExposureLimit { reserved, limit, asked });
+        }
+        match self.meters.iter().find(|meter| meter.available(now) < asked) {
+            None => Ok(()),
+            Some(meter) => Err(RefusalReason::WindowLimit {
+                window: meter.window,
+                used: meter.used(now),
+                limit: meter.limit,
+                asked,
+            }),
+        }
     }
-    let current = account.balances.initial_microcents;
-    let initial =
-        current.checked_add(amount).ok_or(Barrier::Overflow { current, added: amount })?;
-    account.balances.initial_microcents = initial;
-    account.balances.remaining_microcents += amount;
-    Ok(account.balances)
+
+    fn admit_debt(&self, debt: i64, refuse: RefusalReason) -> Result<(), RefusalReason> {
+        let overdraft = self.overdraft;
+        match self.overrun {
+            OverrunPolicy::Refuse => Err(refuse),
+            OverrunPolicy::Overdraft { cap_microcents: limit }
+                if debt > limit.saturating_sub(overdraft) =>
+            {
+                Err(RefusalReason::OverdraftLimit { overdraft, limit, asked: debt })
+            }
+            OverrunPolicy::Overdraft { .. } | OverrunPolicy::Freeze => Ok(()),
+        }
+    }
 }

@@ -13,11 +13,41 @@ use crate::{
     primitive::{AtomicU64, Mutex, Ordering},
 };
 
+/// What a cut shows of each account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Amounts and the number of open holds.
+    Balances,
+    /// Everything. Takes as long as copying the tenant's holds and keys.
+    Everything,
+}
+
+/// Epochs go up in fours: idle, balances, idle, everything.
+const STEP: u64 = 4;
+
+impl Depth {
+    fn of(epoch: u64) -> Option<Self> {
+        match epoch % STEP {
+            1 => Some(Self::Balances),
+            3 => Some(Self::Everything),
+            _ => None,
+        }
+    }
+
+    fn after(self, epoch: u64) -> u64 {
+        let next = (epoch / STEP + 1) * STEP;
+        next + match self {
+            Self::Balances => 1,
+            Self::Everything => 3,
+        }
+    }
+}
+
 /// An account as a snapshot shows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Picture {
-    pub(crate) balances: Balances,
-    pub(crate) open_holds: u64,
+#[derive(Clone, Debug)]
+pub(crate) enum Picture {
+    Balances { balances: Balances, open_holds: u64 },
+    Everything(Box<Account>),
 }
 
 #[derive(Debug, Default)]
@@ -28,9 +58,13 @@ pub(crate) struct Cut {
 }
 
 /// `None` for an account that is not there.
-fn picture(account: &Account) -> Option<Picture> {
-    let taken = Picture { balances: account.balances, open_holds: account.holds.len() };
-    account.present.then_some(taken)
+fn picture(account: &Account, depth: Depth) -> Option<Picture> {
+    account.present.then(|| match depth {
+        Depth::Balances => {
+            Picture::Balances { balances: account.balances(), open_holds: account.holds.len() }
+        }
+        Depth::Everything => Picture::Everything(Box::new(account.clone())),
+    })
 }
 
 impl Cut {
@@ -50,15 +84,18 @@ impl Cut {
 
     #[cold]
     fn enter_epoch(&self, epoch: u64, index: u32, account: &mut Account) {
-        if epoch % 2 == 1 {
-            self.kept.lock().insert(index, picture(account));
+        if let Some(depth) = Depth::of(epoch) {
+            let before = picture(account, depth);
+            self.kept.lock().insert(index, before);
         }
         account.epoch = epoch;
     }
 
-    /// Starts a cut. One at a time, and with the set of accounts locked.
-    pub(crate) fn begin(&self) -> u64 {
-        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    /// Starts a cut and gives its epoch. One at a time, and with the set of accounts locked.
+    pub(crate) fn begin(&self, depth: Depth) -> u64 {
+        let epoch = depth.after(self.epoch());
+        self.epoch.store(epoch, Ordering::Release);
+        epoch
     }
 
     /// The account as it was when the cut of `epoch` began.
@@ -67,12 +104,12 @@ impl Cut {
             return self.kept.lock().remove(&index).flatten();
         }
         account.epoch = epoch;
-        picture(account)
+        picture(account, Depth::of(epoch)?)
     }
 
     /// Ends the cut; pictures nobody asked for are dropped.
-    pub(crate) fn end(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn end(&self, epoch: u64) {
+        self.epoch.store(epoch + 1, Ordering::Release);
         self.kept.lock().clear();
     }
 }

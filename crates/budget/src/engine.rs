@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    account::{self, Balances},
+    account::{Balances, TenantStatus},
     hold::Hold,
+    keys::Limits,
     ledger::Ledger,
+    operation::{Call, HoldAction, LedgerOperation, TenantAction},
     outcome::{BudgetError, BudgetReservation, BudgetSettlement, TopUpResult},
+    refusal::{Applied, ExpiredHold, Receipt, Refusal},
     snapshot::{
         BudgetSnapshot, ConservationStatus, RestoreError, clamped, conservation_status_for_snapshot,
     },
@@ -43,6 +46,12 @@ impl BudgetEngine {
         Self::default()
     }
 
+    /// A ledger without tenants, keeping idempotency keys as long and as many as told.
+    #[must_use]
+    pub fn with_limits(limits: Limits) -> Self {
+        Self { ledger: Arc::new(Ledger { limits, ..Ledger::default() }) }
+    }
+
     /// [`try_ensure_tenant`](Self::try_ensure_tenant) for a caller who knows the amount is good:
     /// does nothing where that would refuse.
     pub fn ensure_tenant(&self, tenant_id: &str, initial_microcents: i64) {
@@ -58,11 +67,10 @@ impl BudgetEngine {
         tenant_id: &str,
         initial_microcents: i64,
     ) -> Result<(), BudgetError> {
-        not_negative(tenant_id, "initial_microcents", initial_microcents)?;
-        let opened = self.ledger.open(tenant_id, initial_microcents);
+        let opened = self.open_tenant(tenant_id, None, initial_microcents, Call::default());
         opened
-            .map(|_| ())
-            .ok_or_else(|| BudgetError::TooManyTenants { tenant_id: tenant_id.to_owned() })
+            .map(drop)
+            .map_err(|refused| BudgetError::new(tenant_id, "initial_microcents", refused.reason))
     }
 
     /// A handle to a tenant, for calls that neither hash nor compare its name.
@@ -82,15 +90,8 @@ impl BudgetEngine {
     /// assert_eq!(engine.top_up_tenant("desk-1", i64::MAX), TopUpResult::Overflow);
     /// ```
     pub fn top_up_tenant(&self, tenant_id: &str, added_microcents: i64) -> TopUpResult {
-        let Some(tenant) = self.ledger.by_name(tenant_id) else {
-            return TopUpResult::MissingTenant;
-        };
-        let topped_up = self.ledger.change(tenant, |own| account::top_up(own, added_microcents));
-        topped_up.map_or_else(TopUpResult::from, |after| TopUpResult::ToppedUp {
-            added_microcents,
-            new_initial_microcents: after.initial_microcents,
-            remaining_microcents: after.remaining_microcents,
-        })
+        let top_up = TenantAction::TopUp { amount_microcents: added_microcents };
+        TopUpResult::of(self.perform(tenant_id, &top_up, Call::default()))
     }
 
     /// [`try_set_max_reserved_microcents`](Self::try_set_max_reserved_microcents) for a caller who
@@ -108,14 +109,10 @@ impl BudgetEngine {
         tenant_id: &str,
         cap_microcents: i64,
     ) -> Result<(), BudgetError> {
-        not_negative(tenant_id, "max_reserved_microcents", cap_microcents)?;
-        let missing = || BudgetError::MissingTenant { tenant_id: tenant_id.to_owned() };
-        let tenant = self.ledger.by_name(tenant_id).ok_or_else(missing)?;
-        let set = self.ledger.change(tenant, |own| {
-            own.max_reserved = cap_microcents;
-            Ok(())
-        });
-        set.map_err(|_| missing())
+        let cap = TenantAction::SetMaxReserved { cap_microcents };
+        self.perform(tenant_id, &cap, Call::default()).map(drop).map_err(|refused| {
+            BudgetError::new(tenant_id, "max_reserved_microcents", refused.reason)
+        })
     }
 
     /// Sets an amount aside. The id is there exactly when the answer is `Reserved`; it is never
@@ -125,10 +122,11 @@ impl BudgetEngine {
         tenant_id: &str,
         amount_microcents: i64,
     ) -> (BudgetReservation, Option<u64>) {
-        let Some(tenant) = self.ledger.by_name(tenant_id) else {
+        let Some(tenant) = self.ledger.store.by_name(tenant_id) else {
             return (BudgetReservation::MissingTenant, None);
         };
-        BudgetReservation::answer(self.ledger.reserve(tenant, amount_microcents))
+        let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
+        BudgetReservation::of(self.ledger.perform(tenant, &reserve, Call::default()))
     }
 
     /// Sets an amount aside in a guard that gives it back when dropped.
@@ -154,26 +152,162 @@ impl BudgetEngine {
     /// Spends `actual_microcents` of a hold and gives the rest back. More than the hold is taken
     /// from what remains, if that is enough.
     pub fn commit(&self, reservation_id: u64, actual_microcents: i64) -> BudgetSettlement {
-        let Some(tenant) = self.ledger.by_hold(reservation_id) else {
+        let Some(tenant) = self.ledger.store.by_hold(reservation_id) else {
             return BudgetSettlement::MissingReservation;
         };
-        let committed = self.ledger.commit(tenant, reservation_id, actual_microcents);
-        BudgetSettlement::committed(committed, actual_microcents)
+        let commit = HoldAction::Commit { actual_microcents };
+        let answer = self.ledger.settle(tenant, reservation_id, &commit, Call::default());
+        BudgetSettlement::committed(answer)
     }
 
     /// Gives a hold back.
     pub fn release(&self, reservation_id: u64) -> BudgetSettlement {
-        let Some(tenant) = self.ledger.by_hold(reservation_id) else {
+        let Some(tenant) = self.ledger.store.by_hold(reservation_id) else {
             return BudgetSettlement::MissingReservation;
         };
-        BudgetSettlement::released(self.ledger.release(tenant, reservation_id))
+        let release = &HoldAction::Release;
+        let answer = self.ledger.settle(tenant, reservation_id, release, Call::default());
+        BudgetSettlement::released(answer)
     }
 
-    /// The four amounts of a tenant at one instant.
+    /// Creates a tenant, under a parent if one is named; leaves an existing one as it is.
+    ///
+    /// Every amount a tenant sets aside or spends is set aside or spent at each of its ancestors too,
+    /// and each of them can refuse it.
+    ///
+    /// ```
+    /// use calybris_budget::{BudgetEngine, Call, RefusalReason, TenantAction};
+    ///
+    /// let engine = BudgetEngine::new();
+    /// engine.open_tenant("org", None, 100, Call::default())?;
+    /// engine.open_tenant("team", Some("org"), 500, Call::default())?;
+    ///
+    /// let reserve = |amount_microcents| TenantAction::Reserve { amount_microcents, deadline: None };
+    /// engine.perform("team", &reserve(80), Call::default())?;
+    /// assert_eq!(engine.reserved_microcents("org"), 80);
+    ///
+    /// let refused = engine.perform("team", &reserve(30), Call::default()).unwrap_err();
+    /// assert_eq!(refused.scope, "org");
+    /// assert_eq!(refused.reason, RefusalReason::Insufficient { remaining: 20, asked: 30 });
+    /// # Ok::<(), calybris_budget::Refusal>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A negative amount; a parent that is missing, closed or [`MAX_DEPTH`](crate::MAX_DEPTH) levels
+    /// deep; a tenant that exists under another parent; a full ledger.
+    pub fn open_tenant(
+        &self,
+        tenant_id: &str,
+        parent_id: Option<&str>,
+        initial_microcents: i64,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        self.ledger.open(tenant_id, parent_id, initial_microcents, call)
+    }
+
+    /// Asks a tenant to do something.
+    ///
+    /// ```
+    /// use calybris_budget::{BudgetEngine, Call, RefusalReason, TenantAction};
+    ///
+    /// let engine = BudgetEngine::new();
+    /// engine.ensure_tenant("desk-1", 100);
+    /// let up_to = TenantAction::ReserveUpTo {
+    ///     amount_microcents: 250,
+    ///     at_least_microcents: 50,
+    ///     deadline: Some(5_000),
+    /// };
+    /// let call = Call::at(1_000).with_key("order-17");
+    /// let first = engine.perform("desk-1", &up_to, call)?;
+    /// assert_eq!(first.amount_microcents, 100);
+    ///
+    /// // The caller lost the answer and asks again; nothing more is set aside.
+    /// assert_eq!(engine.perform("desk-1", &up_to, call)?, first);
+    /// let other = TenantAction::TopUp { amount_microcents: 1 };
+    /// let refused = engine.perform("desk-1", &other, call).unwrap_err();
+    /// assert_eq!(refused.reason, RefusalReason::KeyConflict);
+    /// # Ok::<(), calybris_budget::Refusal>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The scope that refuses, the rule and its numbers. Nothing changes then.
+    pub fn perform(
+        &self,
+        tenant_id: &str,
+        action: &TenantAction,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        self.ledger.perform_by_name(tenant_id, action, call)
+    }
+
+    /// Does something with an open hold.
+    ///
+    /// ```
+    /// use calybris_budget::{BudgetEngine, Call, HoldAction, RefusalReason};
+    ///
+    /// let engine = BudgetEngine::new();
+    /// engine.ensure_tenant("desk-1", 100);
+    /// let (_, id) = engine.try_reserve("desk-1", 60);
+    /// let id = id.unwrap_or(0);
+    /// let part = HoldAction::CommitPart { amount_microcents: 20 };
+    /// engine.settle(id, &part, Call::default())?;
+    /// let rest = engine.settle(id, &HoldAction::Release, Call::default())?;
+    /// assert_eq!((rest.amount_microcents, rest.balances.committed_microcents), (40, 20));
+    ///
+    /// let refused = engine.settle(id, &HoldAction::Release, Call::default()).unwrap_err();
+    /// assert_eq!(refused.reason, RefusalReason::MissingHold { hold: id });
+    /// # Ok::<(), calybris_budget::Refusal>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The scope that refuses, the rule and its numbers. Nothing changes then.
+    pub fn settle(
+        &self,
+        hold: u64,
+        action: &HoldAction,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        self.ledger.settle_by_id(hold, action, call)
+    }
+
+    /// Gives back every hold whose deadline is `now` or earlier, by deadline and then by id. Each is
+    /// given back in a step of its own. Until this is called, a hold past its deadline is open.
+    ///
+    /// ```
+    /// use calybris_budget::{BudgetEngine, Call, TenantAction};
+    ///
+    /// let engine = BudgetEngine::new();
+    /// engine.ensure_tenant("desk-1", 100);
+    /// let reserve = TenantAction::Reserve { amount_microcents: 60, deadline: Some(5_000) };
+    /// engine.perform("desk-1", &reserve, Call::at(1_000))?;
+    /// assert!(engine.expire(4_999).is_empty());
+    /// assert_eq!(engine.expire(5_000)[0].amount_microcents, 60);
+    /// assert_eq!(engine.remaining_microcents("desk-1"), Some(100));
+    /// # Ok::<(), calybris_budget::Refusal>(())
+    /// ```
+    #[must_use = "these holds can no longer be settled"]
+    pub fn expire(&self, now: u64) -> Vec<ExpiredHold> {
+        self.ledger.expire(now)
+    }
+
+    /// Any operation as a value. What a log of these leads to depends on nothing but their order.
+    ///
+    /// # Errors
+    /// The scope that refuses, the rule and its numbers.
+    pub fn apply(&self, operation: &LedgerOperation) -> Result<Applied, Refusal> {
+        self.ledger.apply(operation)
+    }
+
+    /// The amounts of a tenant at one instant.
     #[must_use]
     pub fn balances(&self, tenant_id: &str) -> Option<Balances> {
-        let tenant = self.ledger.by_name(tenant_id)?;
-        self.ledger.change(tenant, |own| Ok(own.balances)).ok()
+        self.tenant(tenant_id)?.balances()
+    }
+
+    /// Whether a tenant takes new holds. Its ancestors have to as well.
+    #[must_use]
+    pub fn tenant_status(&self, tenant_id: &str) -> Option<TenantStatus> {
+        self.tenant(tenant_id)?.status()
     }
 
     /// What a tenant can still reserve.
@@ -221,7 +355,7 @@ impl BudgetEngine {
     /// The committed amounts of all tenants at one instant, clamped to the range of `i64`.
     #[must_use]
     pub fn total_committed_microcents(&self) -> i64 {
-        clamped(self.ledger.total_committed())
+        clamped(self.ledger.unversioned_snapshot().total_committed())
     }
 
     /// What was committed since [`certify_ledger`](crate::finance::certify_ledger) or a restore,
@@ -268,11 +402,4 @@ impl BudgetEngine {
     pub fn restore_from_snapshot(&self, snapshot: BudgetSnapshot) -> Result<(), RestoreError> {
         self.ledger.restore(&snapshot)
     }
-}
-
-fn not_negative(tenant_id: &str, field: &'static str, value: i64) -> Result<(), BudgetError> {
-    if value < 0 {
-        return Err(BudgetError::NegativeAmount { tenant_id: tenant_id.to_owned(), field, value });
-    }
-    Ok(())
 }

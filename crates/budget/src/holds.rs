@@ -10,7 +10,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OpenHold {
     pub(crate) amount: i64,
+    pub(crate) began: u64,
+    /// [`FOREVER`] is none.
+    pub(crate) deadline: u64,
 }
+
+/// No deadline. Nothing is due before the end of time.
+pub(crate) const FOREVER: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -19,11 +25,11 @@ struct Slot {
     hold: OpenHold,
 }
 
-const EMPTY: Slot = Slot { id: 0, hold: OpenHold { amount: 0 } };
+const EMPTY: Slot = Slot { id: 0, hold: OpenHold { amount: 0, began: 0, deadline: FOREVER } };
 const SMALLEST_RING: usize = 2;
 const LARGEST_RING: usize = 1_024;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Holds {
     /// Empty or a power of two of slots.
     ring: Box<[Slot]>,
@@ -69,6 +75,11 @@ impl Holds {
     }
 
     #[inline]
+    pub(crate) fn get(&mut self, id: u64) -> Option<OpenHold> {
+        self.get_mut(id).copied()
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut OpenHold> {
         let mask = self.ring.len().wrapping_sub(1);
         let low_bits = usize::try_from(id & 0xffff_ffff).unwrap_or(0);
@@ -95,7 +106,6 @@ impl Holds {
     }
 
     /// Every open hold, by id.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, OpenHold)> {
         let older = self.older.iter().flat_map(|older| older.iter().map(|(id, hold)| (*id, *hold)));
         let recent = self.ring.iter().filter(|slot| slot.id != 0).map(|slot| (slot.id, slot.hold));
@@ -119,7 +129,7 @@ mod tests {
             let mut next = 1_u64;
             for (what, pick) in steps {
                 if what < 5 {
-                    let hold = OpenHold { amount: i64::from(pick) };
+                    let hold = OpenHold { amount: i64::from(pick), began: 0, deadline: FOREVER };
                     holds.insert(next, hold);
                     model.insert(next, hold);
                     next += 1;

@@ -1,65 +1,36 @@
 //! The ledger behind the engine, its tenant handles and its holds: one definition of each operation.
 
 use crate::{
-    account::{self, Account, Balances, Barrier},
-    primitive::{Mutex, MutexGuard},
-    snapshot::{
-        BudgetSnapshot, RestoreError, SNAPSHOT_VERSION_TAG, TenantLedger, check_restorable,
-    },
-    store::{Cell, Path, Store},
+    account::{ROOT, TenantStatus},
+    due::DueTenants,
+    keys::{Answer, Limits, Record, Request, check_key},
+    operation::{Call, HoldAction, LedgerOperation, TenantAction},
+    primitive::Mutex,
+    refusal::{Applied, Barrier, ExpiredHold, Receipt, Refusal, RefusalReason},
+    rules::{self, Scope},
+    store::{Address, MAX_DEPTH, Path, Registry, Store},
+    views::Views,
 };
 
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) store: Store,
+    pub(crate) limits: Limits,
+    pub(crate) due: DueTenants,
     /// Locked for the whole of a snapshot or a restore, and by nothing else.
-    snapshots: Mutex<Snapshots>,
-}
-
-#[derive(Debug, Default)]
-struct Snapshots {
-    last_version: u64,
-    /// Accounts by the bytes of their tenants' names.
-    order: Vec<u32>,
-    /// Accounts below this index are in `order`, or have been replaced.
-    ordered: u32,
-    /// The committed total of the last certificate.
-    certified: i128,
-}
-
-/// Where an operation is addressed: an account and the index it was found at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Address<'c> {
-    pub(crate) index: u32,
-    pub(crate) cell: &'c Cell,
+    pub(crate) views: Mutex<Views>,
 }
 
 impl Ledger {
-    #[inline]
-    fn address(&self, index: u32) -> Option<Address<'_>> {
-        Some(Address { index, cell: self.store.cell(index)? })
-    }
-
-    #[inline]
-    pub(crate) fn by_name(&self, name: &str) -> Option<Address<'_>> {
-        self.address(self.store.find(name)?)
-    }
-
-    #[inline]
-    pub(crate) fn by_hold(&self, id: u64) -> Option<Address<'_>> {
-        self.address(self.store.find_by_hold(id)?)
-    }
-
     /// Runs `operation` on the locked path of a tenant, following the name when a restore has put
     /// another account in its place.
     #[inline]
-    fn on_tenant<R>(
+    pub(crate) fn on_path<R>(
         &self,
         address: Address<'_>,
         mut operation: impl FnMut(u32, Path<'_, '_>) -> Result<R, Barrier>,
     ) -> Result<R, Barrier> {
-        let Address { index, cell } = address;
-        match self.store.with_path(index, cell, |path| operation(index, path)) {
+        match self.store.with_path(address, |path| operation(address.index, path)) {
             Some(result) => result,
             None => self.on_successor(address, operation),
         }
@@ -71,198 +42,297 @@ impl Ledger {
         gone: Address<'_>,
         mut operation: impl FnMut(u32, Path<'_, '_>) -> Result<R, Barrier>,
     ) -> Result<R, Barrier> {
-        let name = gone.cell.name();
         let mut tried = gone.index;
         loop {
-            let Some(Address { index, cell }) = self.by_name(name).filter(|it| it.index != tried)
-            else {
-                return Err(Barrier::MissingTenant);
-            };
-            if let Some(result) = self.store.with_path(index, cell, |path| operation(index, path)) {
+            let found = self.store.by_name(gone.cell.name());
+            let address =
+                found.filter(|it| it.index != tried).ok_or(RefusalReason::MissingTenant)?;
+            if let Some(result) =
+                self.store.with_path(address, |path| operation(address.index, path))
+            {
                 return result;
             }
-            tried = index;
+            tried = address.index;
         }
-    }
-
-    /// Creates a tenant, or leaves the one of that name as it is. `None` when the ledger is full.
-    pub(crate) fn open(&self, name: &str, initial: i64) -> Option<u32> {
-        if let Some(index) = self.present(name) {
-            return Some(index);
-        }
-        let mut registry = self.store.registry.lock();
-        if let Some(index) = self.present(name) {
-            return Some(index);
-        }
-        let (index, cell) = self.store.add(&mut registry, name)?;
-        let mut account = cell.lock();
-        account.balances.initial_microcents = initial;
-        account.balances.remaining_microcents = initial;
-        account.present = true;
-        drop(account);
-        self.store.publish(&mut registry, index);
-        Some(index)
-    }
-
-    fn present(&self, name: &str) -> Option<u32> {
-        let found = self.by_name(name)?;
-        found.cell.lock().present.then_some(found.index)
     }
 
     #[inline]
-    pub(crate) fn reserve(
+    pub(crate) fn perform(
         &self,
         tenant: Address<'_>,
-        amount: i64,
-    ) -> Result<(u64, Balances), Barrier> {
-        self.on_tenant(tenant, |index, path| {
-            // An id is taken only once the amount is admitted, and nothing can fail after that.
-            account::admit(path, amount)?;
-            let account = path.first_mut().ok_or(Barrier::MissingTenant)?;
-            let overflow = Barrier::Overflow { current: i64::MAX, added: 1 };
-            let id = self.store.next_hold_id(index, account).ok_or(overflow)?;
-            Ok((id, account::hold(path, id, amount)))
+        action: &TenantAction,
+        call: Call<'_>,
+    ) -> Answer {
+        self.on_path(tenant, |index, path| {
+            let take_id = |own: &mut _| self.store.next_hold_id(index, own);
+            let run = |path: Path<'_, '_>, now| rules::on_tenant(path, action, now, take_id);
+            let answer = self.answer(path, call, || Request::Tenant(*action), run);
+            self.announce(index, path);
+            answer
+        })
+    }
+
+    /// `tenant` is the one the hold is looked for at; a hold of another is a missing one.
+    #[inline]
+    pub(crate) fn settle(
+        &self,
+        tenant: Address<'_>,
+        hold: u64,
+        action: &HoldAction,
+        call: Call<'_>,
+    ) -> Answer {
+        self.on_path(tenant, |index, path| {
+            let run = |path: Path<'_, '_>, now| rules::on_hold(path, hold, action, now);
+            let answer = self.answer(path, call, || Request::Hold(hold, *action), run);
+            self.announce(index, path);
+            answer
         })
     }
 
     #[inline]
-    pub(crate) fn commit(
-        &self,
-        tenant: Address<'_>,
-        id: u64,
-        actual: i64,
-    ) -> Result<Balances, Barrier> {
-        self.on_tenant(tenant, |_, path| account::commit(path, id, actual))
+    fn announce<S: Scope>(&self, index: u32, path: &mut [S]) {
+        if let Some(extras) = path.first_mut().and_then(|tenant| tenant.extras.as_mut()) {
+            self.due.announce(index, &mut extras.deadlines);
+        }
     }
 
-    /// The amount given back, and the balances after it.
+    /// Runs an operation at the time of its path, or gives the answer its key was given before.
     #[inline]
-    pub(crate) fn release(&self, tenant: Address<'_>, id: u64) -> Result<(i64, Balances), Barrier> {
-        self.on_tenant(tenant, |_, path| account::release(path, id))
-    }
-
-    /// An operation on one account alone.
-    pub(crate) fn change<R>(
+    fn answer<S: Scope>(
         &self,
-        tenant: Address<'_>,
-        change: impl Fn(&mut Account) -> Result<R, Barrier>,
-    ) -> Result<R, Barrier> {
-        self.on_tenant(tenant, |_, path| change(path.first_mut().ok_or(Barrier::MissingTenant)?))
+        path: &mut [S],
+        call: Call<'_>,
+        request: impl FnOnce() -> Request,
+        run: impl FnOnce(&mut [S], u64) -> Answer,
+    ) -> Answer {
+        let now = path.iter().fold(call.now, |now, scope| now.max(scope.clock()));
+        match call.key {
+            None => {
+                let receipt = run(path, now)?;
+                advance(path, now);
+                Ok(receipt)
+            }
+            Some(key) => self.answer_once(path, key, now, request(), run),
+        }
     }
 
-    pub(crate) fn last_version(&self) -> u64 {
-        self.snapshots.lock().last_version
+    /// A refusal is an answer too, and kept; but a hold that is not open leaves no trace, because
+    /// its tenant need not be known for ever, and it will never be open again.
+    fn answer_once<S: Scope>(
+        &self,
+        path: &mut [S],
+        key: &str,
+        now: u64,
+        request: Request,
+        run: impl FnOnce(&mut [S], u64) -> Answer,
+    ) -> Answer {
+        check_key(key)?;
+        let keys = path.first().and_then(|tenant| Some(&tenant.extras.as_ref()?.keys));
+        if let Some(first) = keys.and_then(|keys| keys.recall(key, &request)) {
+            return first;
+        }
+        self.limits.check_room(keys, now)?;
+        let answer = run(path, now);
+        if let Err(Barrier { reason: RefusalReason::MissingHold { .. }, .. }) = answer {
+            return answer;
+        }
+        advance(path, now);
+        if let Some(tenant) = path.first_mut() {
+            tenant.extras_mut().keys.keep(&self.limits, key, Record { at: now, request, answer });
+        }
+        answer
     }
 
-    pub(crate) fn snapshot(&self) -> BudgetSnapshot {
-        self.snapshot_locked(&mut self.snapshots.lock())
-    }
-
-    fn snapshot_locked(&self, snapshots: &mut Snapshots) -> BudgetSnapshot {
-        let (epoch, accounts) = {
-            let registry = self.store.registry.lock();
-            (self.store.cut.begin(), registry.accounts)
+    /// Creates a tenant, or leaves the one of that name as it is.
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        parent: Option<&str>,
+        initial: i64,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        let refuse = |scope: &str, reason| Refusal { scope: scope.to_owned(), reason };
+        if initial < 0 {
+            let reason =
+                RefusalReason::InvalidAmount { asked: initial, minimum: 0, maximum: i64::MAX };
+            return Err(refuse(name, reason));
+        }
+        call.key.map_or(Ok(()), check_key).map_err(|reason| refuse(name, reason))?;
+        let mut registry = self.store.registry.lock();
+        let parent_index = match parent {
+            None => ROOT,
+            Some(parent) => self.parent_index(parent).map_err(|reason| refuse(parent, reason))?,
         };
-        snapshots.extend_order(&self.store, accounts);
-        let mut active_reservations = 0;
-        let mut tenants = Vec::with_capacity(snapshots.order.len());
-        for (index, cell) in
-            snapshots.order.iter().filter_map(|index| Some((*index, self.store.cell(*index)?)))
-        {
-            let seen = self.store.cut.visit(epoch, index, &mut cell.lock());
-            if let Some(picture) = seen {
-                active_reservations += picture.open_holds;
-                tenants.push(TenantLedger::new(cell.name().to_owned(), picture.balances));
+        let request = Request::Open { parent: parent_index, initial };
+        if let Some(tenant) = self.present(name) {
+            drop(registry);
+            let reopen = |path: Path<'_, '_>, _| reopen(path, parent_index);
+            let answer =
+                self.on_path(tenant, |_, path| self.answer(path, call, || request, reopen));
+            return answer.map_err(|barrier| self.refusal(name, barrier));
+        }
+        self.create(&mut registry, name, request, call).map_err(|reason| refuse(name, reason))
+    }
+
+    fn parent_index(&self, parent: &str) -> Result<u32, RefusalReason> {
+        let found = self.present(parent).ok_or(RefusalReason::MissingTenant)?;
+        if self.status(found) == TenantStatus::Closed {
+            return Err(RefusalReason::Closed);
+        }
+        let mut levels = 1;
+        let mut above = found.cell.lock().parent;
+        while let Some(address) = self.store.address(above) {
+            levels += 1;
+            above = address.cell.lock().parent;
+        }
+        if levels >= MAX_DEPTH {
+            return Err(RefusalReason::TooDeep { limit: MAX_DEPTH as u64 });
+        }
+        Ok(found.index)
+    }
+
+    fn present(&self, name: &str) -> Option<Address<'_>> {
+        let found = self.store.by_name(name)?;
+        found.cell.lock().present.then_some(found)
+    }
+
+    pub(crate) fn status(&self, tenant: Address<'_>) -> TenantStatus {
+        tenant.cell.lock().extras.as_ref().map_or(TenantStatus::Active, |extras| extras.status)
+    }
+
+    fn create(
+        &self,
+        registry: &mut Registry,
+        name: &str,
+        request: Request,
+        call: Call<'_>,
+    ) -> Result<Receipt, RefusalReason> {
+        let Request::Open { parent, initial } = request else {
+            return Err(RefusalReason::MissingTenant);
+        };
+        if call.key.is_some() {
+            self.limits.check_room(None, call.now)?;
+        }
+        let Address { index, cell } = self.store.add(registry, name)?;
+        let mut account = cell.lock();
+        (account.initial, account.remaining) = (initial, initial);
+        account.parent = parent;
+        account.present = true;
+        let receipt =
+            Receipt { hold: None, amount_microcents: initial, balances: account.balances() };
+        advance(&mut [&mut *account], call.now);
+        if let Some(key) = call.key {
+            let record = Record { at: call.now, request, answer: Ok(receipt) };
+            account.extras_mut().keys.keep(&self.limits, key, record);
+        }
+        drop(account);
+        self.store.publish(registry, index);
+        Ok(receipt)
+    }
+
+    /// Gives back what is due, by deadline and then by id.
+    pub(crate) fn expire(&self, now: u64) -> Vec<ExpiredHold> {
+        let tenants = self.due.take(now);
+        let mut due = Vec::new();
+        for address in tenants.iter().filter_map(|index| self.store.address(*index)) {
+            if let Some(extras) = &mut address.cell.lock().extras {
+                DueTenants::taken(&mut extras.deadlines, now);
+                due.extend(extras.deadlines.due(now).map(|(time, id)| (time, id, address)));
             }
         }
-        self.store.cut.end();
-        let next = (snapshots.last_version & !SNAPSHOT_VERSION_TAG) + 1;
-        snapshots.last_version = self.store.id_bound().max(next) | SNAPSHOT_VERSION_TAG;
-        BudgetSnapshot {
-            version: snapshots.last_version,
-            tenants,
-            active_reservations,
-            wal_high_watermark: None,
-        }
-    }
-
-    /// Runs `use_since` on a fresh snapshot and what was committed between the last certified one
-    /// and it, and certifies it.
-    pub(crate) fn certify<R>(&self, certificate: impl FnOnce(&BudgetSnapshot, i128) -> R) -> R {
-        let mut snapshots = self.snapshots.lock();
-        let snapshot = self.snapshot_locked(&mut snapshots);
-        let committed = snapshot.total_committed();
-        let since = committed - std::mem::replace(&mut snapshots.certified, committed);
-        certificate(&snapshot, since)
-    }
-
-    /// What was committed since the last certified snapshot.
-    pub(crate) fn committed_since_certificate(&self) -> i128 {
-        self.total_committed() - self.snapshots.lock().certified
-    }
-
-    pub(crate) fn total_committed(&self) -> i128 {
-        self.unversioned_snapshot().total_committed()
-    }
-
-    /// A snapshot that leaves the version as it is.
-    pub(crate) fn unversioned_snapshot(&self) -> BudgetSnapshot {
-        let mut snapshots = self.snapshots.lock();
-        let version = snapshots.last_version;
-        let snapshot = self.snapshot_locked(&mut snapshots);
-        snapshots.last_version = version;
-        snapshot
-    }
-
-    /// Replaces every tenant, in one step that no operation and no snapshot sees half of.
-    pub(crate) fn restore(&self, snapshot: &BudgetSnapshot) -> Result<(), RestoreError> {
-        check_restorable(snapshot)?;
-        let mut snapshots = self.snapshots.lock();
-        let mut registry = self.store.registry.lock();
-        let replaced = registry.accounts;
-        let tenants = snapshot.tenants.len();
-        if !Store::fits(&registry, tenants) {
-            return Err(RestoreError::TooManyTenants { tenants });
-        }
-        // A child has a higher index than its parent, so this is the order of every path.
-        let mut locked: Vec<MutexGuard<'_, Account>> =
-            (0..replaced).rev().filter_map(|i| Some(self.store.cell(i)?.lock())).collect();
-        for tenant in &snapshot.tenants {
-            let Some((_, cell)) = self.store.add(&mut registry, &tenant.tenant_id) else {
-                continue;
-            };
-            let mut account = cell.lock();
-            account.balances = tenant.balances();
-            account.present = true;
-        }
-        for account in &mut locked {
-            **account = Account { epoch: account.epoch, ..Account::default() };
-        }
-        registry.tenants = 0;
-        for index in replaced..registry.accounts {
-            self.store.publish(&mut registry, index);
-        }
-        let version = snapshot.version & !SNAPSHOT_VERSION_TAG;
-        self.store.skip_ids_below(version);
-        *snapshots = Snapshots {
-            last_version: snapshots.last_version.max(snapshot.version),
-            order: Vec::new(),
-            ordered: replaced,
-            certified: snapshot.total_committed(),
+        due.sort_unstable_by_key(|(deadline, id, _)| (*deadline, *id));
+        let expire = |(deadline, hold, tenant): (u64, u64, Address<'_>)| {
+            let released = self.on_path(tenant, |_, path| self.expire_one(path, hold, now)).ok()?;
+            Some(ExpiredHold {
+                hold,
+                tenant: tenant.cell.name().to_owned(),
+                amount_microcents: released.amount_microcents,
+                deadline,
+            })
         };
-        Ok(())
+        let expired = due.into_iter().filter_map(expire).collect();
+        for address in tenants.iter().filter_map(|index| self.store.address(*index)) {
+            self.announce(address.index, &mut [&mut *address.cell.lock()]);
+        }
+        expired
+    }
+
+    /// Nothing when the hold was settled or extended since it was found due.
+    fn expire_one<S: Scope>(&self, path: &mut [S], hold: u64, now: u64) -> Answer {
+        let open = path.first_mut().and_then(|tenant| tenant.holds.get(hold));
+        open.filter(|open| open.deadline <= now).ok_or(RefusalReason::MissingHold { hold })?;
+        let release = |path: &mut [S], now| rules::on_hold(path, hold, &HoldAction::Release, now);
+        let request = || Request::Hold(hold, HoldAction::Release);
+        self.answer(path, Call::at(now), request, release)
+    }
+
+    /// Names the scope of a refusal.
+    pub(crate) fn refusal(&self, tenant: &str, barrier: Barrier) -> Refusal {
+        let mut scope = self.store.by_name(tenant);
+        for _ in 0..barrier.level {
+            scope = scope.and_then(|address| self.store.address(address.cell.lock().parent));
+        }
+        let name = scope.map_or(tenant, |address| address.cell.name());
+        Refusal { scope: name.to_owned(), reason: barrier.reason }
+    }
+
+    pub(crate) fn apply(&self, operation: &LedgerOperation) -> Result<Applied, Refusal> {
+        let answer = match operation {
+            LedgerOperation::Open { tenant, parent, initial_microcents, now, key } => {
+                let call = Call { now: *now, key: key.as_deref() };
+                self.open(tenant, parent.as_deref(), *initial_microcents, call)
+            }
+            LedgerOperation::Tenant { tenant, action, now, key } => {
+                self.perform_by_name(tenant, action, Call { now: *now, key: key.as_deref() })
+            }
+            LedgerOperation::Hold { hold, action, now, key } => {
+                self.settle_by_id(*hold, action, Call { now: *now, key: key.as_deref() })
+            }
+            LedgerOperation::Expire { now } => return Ok(Applied::Expired(self.expire(*now))),
+        };
+        answer.map(Applied::Receipt)
+    }
+
+    pub(crate) fn perform_by_name(
+        &self,
+        tenant: &str,
+        action: &TenantAction,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        let missing = || RefusalReason::MissingTenant.into();
+        let found = self.store.by_name(tenant).ok_or_else(missing);
+        let answer = found.and_then(|found| self.perform(found, action, call));
+        answer.map_err(|barrier| self.refusal(tenant, barrier))
+    }
+
+    pub(crate) fn settle_by_id(
+        &self,
+        hold: u64,
+        action: &HoldAction,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        let missing = Refusal { scope: String::new(), reason: RefusalReason::MissingHold { hold } };
+        let Some(tenant) = self.store.by_hold(hold) else { return Err(missing) };
+        self.settle(tenant, hold, action, call).map_err(|barrier| match barrier.reason {
+            RefusalReason::MissingHold { .. } | RefusalReason::MissingTenant => missing,
+            _ => self.refusal(tenant.cell.name(), barrier),
+        })
     }
 }
 
-impl Snapshots {
-    fn extend_order(&mut self, store: &Store, accounts: u32) {
-        if self.ordered == accounts {
-            return;
-        }
-        let name = |index: &u32| store.cell(*index).map_or("", Cell::name);
-        self.order.extend(self.ordered..accounts);
-        // Merges what is sorted already with what is new.
-        self.order.sort_by(|a, b| name(a).cmp(name(b)));
-        self.ordered = accounts;
+/// A ledger's time never runs back; untimed calls leave it alone.
+#[inline]
+fn advance<S: Scope>(path: &mut [S], now: u64) {
+    if now > 0 {
+        path.iter_mut().for_each(|scope| scope.extras_mut().clock = now);
     }
+}
+
+/// An existing tenant stays as it is, and stays where it is.
+fn reopen<S: Scope>(path: &mut [S], parent: u32) -> Answer {
+    let tenant = path.first().ok_or(RefusalReason::MissingTenant)?;
+    if parent != ROOT && parent != tenant.parent {
+        return Err(RefusalReason::OtherParent.into());
+    }
+    Ok(Receipt { hold: None, amount_microcents: 0, balances: tenant.balances() })
 }

@@ -1,6 +1,9 @@
 //! The answers of the calls by name and by reservation id.
 
-use crate::account::{Balances, Barrier};
+use crate::{
+    keys::Answer,
+    refusal::{Receipt, Refusal, RefusalReason},
+};
 
 /// The answer to a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,82 +123,119 @@ pub enum BudgetError {
     },
 }
 
+// These answers are older than some of the rules. A tenant that is frozen, or at the limit of a window, is
+// reported as at the limit of its exposure; a closed one as missing.
+
+impl BudgetError {
+    pub(crate) fn new(tenant_id: &str, field: &'static str, reason: RefusalReason) -> Self {
+        let tenant_id = tenant_id.to_owned();
+        match reason {
+            RefusalReason::InvalidAmount { asked: value, .. } => {
+                Self::NegativeAmount { tenant_id, field, value }
+            }
+            RefusalReason::TooManyTenants { .. } => Self::TooManyTenants { tenant_id },
+            _ => Self::MissingTenant { tenant_id },
+        }
+    }
+}
+
 impl BudgetReservation {
     #[inline]
-    pub(crate) fn answer(reserved: Result<(u64, Balances), Barrier>) -> (Self, Option<u64>) {
-        match reserved {
-            Ok((id, after)) => {
-                (Self::Reserved { remaining_microcents: after.remaining_microcents }, Some(id))
+    pub(crate) fn of(answer: Answer) -> (Self, Option<u64>) {
+        match answer {
+            Ok(Receipt { hold, balances, .. }) => {
+                (Self::Reserved { remaining_microcents: balances.remaining_microcents }, hold)
             }
-            Err(barrier) => (barrier.into(), None),
+            Err(barrier) => (barrier.reason.into(), None),
         }
     }
 }
 
 impl BudgetSettlement {
     #[inline]
-    pub(crate) fn committed(result: Result<Balances, Barrier>, actual_microcents: i64) -> Self {
-        result.map_or_else(Self::from, |after| Self::Committed {
-            remaining_microcents: after.remaining_microcents,
-            actual_microcents,
-        })
+    pub(crate) fn committed(answer: Answer) -> Self {
+        answer.map_or_else(
+            |barrier| barrier.reason.into(),
+            |receipt| Self::Committed {
+                remaining_microcents: receipt.balances.remaining_microcents,
+                actual_microcents: receipt.amount_microcents,
+            },
+        )
     }
 
     #[inline]
-    pub(crate) fn released(result: Result<(i64, Balances), Barrier>) -> Self {
-        result.map_or_else(Self::from, |(returned_microcents, after)| Self::Released {
-            remaining_microcents: after.remaining_microcents,
-            returned_microcents,
-        })
+    pub(crate) fn released(answer: Answer) -> Self {
+        answer.map_or_else(
+            |barrier| barrier.reason.into(),
+            |receipt| Self::Released {
+                remaining_microcents: receipt.balances.remaining_microcents,
+                returned_microcents: receipt.amount_microcents,
+            },
+        )
     }
 }
 
-impl From<Barrier> for BudgetReservation {
-    fn from(barrier: Barrier) -> Self {
-        match barrier {
-            Barrier::MissingTenant | Barrier::MissingHold => Self::MissingTenant,
-            Barrier::InvalidAmount => Self::InvalidAmount,
-            Barrier::Insufficient { remaining, required } => Self::Insufficient {
-                remaining_microcents: remaining,
-                required_microcents: required,
+impl TopUpResult {
+    pub(crate) fn of(answer: Result<Receipt, Refusal>) -> Self {
+        answer.map_or_else(
+            |refusal| refusal.reason.into(),
+            |receipt| Self::ToppedUp {
+                added_microcents: receipt.amount_microcents,
+                new_initial_microcents: receipt.balances.initial_microcents,
+                remaining_microcents: receipt.balances.remaining_microcents,
             },
-            Barrier::Overrun { remaining } => {
-                Self::Insufficient { remaining_microcents: remaining, required_microcents: 0 }
+        )
+    }
+}
+
+impl From<RefusalReason> for BudgetReservation {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::InvalidAmount { .. } => Self::InvalidAmount,
+            RefusalReason::Insufficient { remaining, asked } => {
+                Self::Insufficient { remaining_microcents: remaining, required_microcents: asked }
             }
-            Barrier::Exposure { reserved, cap } => Self::ExposureLimitExceeded {
-                current_reserved_microcents: reserved,
-                max_reserved_microcents: cap,
+            RefusalReason::ExposureLimit { reserved, limit, .. }
+            | RefusalReason::WindowLimit { used: reserved, limit, .. } => {
+                Self::ExposureLimitExceeded {
+                    current_reserved_microcents: reserved,
+                    max_reserved_microcents: limit,
+                }
+            }
+            RefusalReason::Frozen => Self::ExposureLimitExceeded {
+                current_reserved_microcents: 0,
+                max_reserved_microcents: 0,
             },
-            Barrier::Overflow { current, added } => {
-                Self::Overflow { current_microcents: current, added_microcents: added }
+            RefusalReason::Overflow { current, asked } => {
+                Self::Overflow { current_microcents: current, added_microcents: asked }
             }
+            _ => Self::MissingTenant,
         }
     }
 }
 
-impl From<Barrier> for BudgetSettlement {
-    fn from(barrier: Barrier) -> Self {
-        match barrier {
-            Barrier::MissingTenant | Barrier::MissingHold => Self::MissingReservation,
-            Barrier::InvalidAmount => Self::InvalidAmount,
-            Barrier::Overrun { remaining } | Barrier::Insufficient { remaining, .. } => {
+impl From<RefusalReason> for BudgetSettlement {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::InvalidAmount { .. } => Self::InvalidAmount,
+            RefusalReason::Overrun { remaining, .. } => {
                 Self::Overrun { remaining_microcents: remaining }
             }
-            Barrier::Exposure { reserved, cap } => {
-                Self::Overflow { current_microcents: reserved, added_microcents: cap }
+            // Only a tenant with nothing left comes to owe anything.
+            RefusalReason::OverdraftLimit { .. } => Self::Overrun { remaining_microcents: 0 },
+            RefusalReason::Overflow { current, asked } => {
+                Self::Overflow { current_microcents: current, added_microcents: asked }
             }
-            Barrier::Overflow { current, added } => {
-                Self::Overflow { current_microcents: current, added_microcents: added }
-            }
+            _ => Self::MissingReservation,
         }
     }
 }
 
-impl From<Barrier> for TopUpResult {
-    fn from(barrier: Barrier) -> Self {
-        match barrier {
-            Barrier::InvalidAmount => Self::InvalidAmount,
-            Barrier::Overflow { .. } => Self::Overflow,
+impl From<RefusalReason> for TopUpResult {
+    fn from(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::InvalidAmount { .. } => Self::InvalidAmount,
+            RefusalReason::Overflow { .. } => Self::Overflow,
             _ => Self::MissingTenant,
         }
     }

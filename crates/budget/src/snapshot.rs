@@ -65,6 +65,7 @@ pub struct TenantLedger {
 }
 
 impl TenantLedger {
+    /// An overdraft has no place in this form; the other four amounts balance without it.
     pub(crate) fn new(tenant_id: String, balances: Balances) -> Self {
         Self {
             tenant_id,
@@ -72,17 +73,6 @@ impl TenantLedger {
             remaining_microcents: balances.remaining_microcents,
             reserved_microcents: balances.reserved_microcents,
             committed_microcents: balances.committed_microcents,
-        }
-    }
-
-    /// The four amounts.
-    #[must_use]
-    pub fn balances(&self) -> Balances {
-        Balances {
-            initial_microcents: self.initial_microcents,
-            remaining_microcents: self.remaining_microcents,
-            reserved_microcents: self.reserved_microcents,
-            committed_microcents: self.committed_microcents,
         }
     }
 

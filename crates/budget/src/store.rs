@@ -1,6 +1,6 @@
 //! Where the accounts live, how they are found and how a path of them is locked.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use arrayvec::ArrayVec;
 
@@ -10,6 +10,7 @@ use crate::{
     cut::Cut,
     names::{MAX_INDEX, Names},
     primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering},
+    refusal::RefusalReason,
 };
 
 /// The longest chain of tenant, parent, grandparent and so on.
@@ -52,6 +53,13 @@ pub(crate) struct Registry {
     pub(crate) tenants: u64,
 }
 
+/// An account and the index it was found at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'c> {
+    pub(crate) index: u32,
+    pub(crate) cell: &'c Cell,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     cells: Arena<Cell>,
@@ -59,6 +67,8 @@ pub(crate) struct Store {
     /// Account index + 1 by block of hold ids, counted from `first_block`.
     blocks: Arena<AtomicU32>,
     first_block: AtomicU64,
+    /// Account index by earlier blocks, where a state the ledger was built from still knew them.
+    earlier_blocks: BTreeMap<u64, u32>,
     next_block: AtomicU64,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) cut: Cut,
@@ -67,10 +77,15 @@ pub(crate) struct Store {
 /// Locked accounts: the tenant first, then its ancestors.
 pub(crate) type Path<'p, 'c> = &'p mut [MutexGuard<'c, Account>];
 
+/// The block after the one that a tenant with this next hold id was given last.
+pub(crate) fn block_after(next_hold: u64) -> u64 {
+    next_hold.div_ceil(1 << BLOCK_LOG2)
+}
+
 impl Store {
     #[inline]
-    pub(crate) fn cell(&self, index: u32) -> Option<&Cell> {
-        self.cells.get(index)
+    pub(crate) fn address(&self, index: u32) -> Option<Address<'_>> {
+        Some(Address { index, cell: self.cells.get(index)? })
     }
 
     pub(crate) fn chunk(&self, index: u32) -> Option<(std::sync::Arc<[Cell]>, usize)> {
@@ -78,16 +93,20 @@ impl Store {
     }
 
     #[inline]
-    pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        self.names.get(name, |index| Some(self.cell(index)?.name()))
+    pub(crate) fn by_name(&self, name: &str) -> Option<Address<'_>> {
+        self.address(self.names.get(name, |index| Some(self.cells.get(index)?.name()))?)
     }
 
     /// The tenant that was given the block of this hold id.
     #[inline]
-    pub(crate) fn find_by_hold(&self, id: u64) -> Option<u32> {
-        let block = (id >> BLOCK_LOG2).checked_sub(self.first_block.load(Ordering::Acquire))?;
-        let owner = self.blocks.get(u32::try_from(block).ok()?)?;
-        owner.load(Ordering::Acquire).checked_sub(1)
+    pub(crate) fn by_hold(&self, id: u64) -> Option<Address<'_>> {
+        let block = id >> BLOCK_LOG2;
+        let first = self.first_block.load(Ordering::Acquire);
+        let Some(number) = block.checked_sub(first) else {
+            return self.address(*self.earlier_blocks.get(&block)?);
+        };
+        let owner = self.blocks.get(u32::try_from(number).ok()?)?;
+        self.address(owner.load(Ordering::Acquire).checked_sub(1)?)
     }
 
     /// Locks the path of a tenant, child before parent, and runs `operation` on it. `None` when
@@ -95,8 +114,7 @@ impl Store {
     #[inline]
     pub(crate) fn with_path<R>(
         &self,
-        index: u32,
-        cell: &Cell,
+        Address { index, cell }: Address<'_>,
         operation: impl FnOnce(Path<'_, '_>) -> R,
     ) -> Option<R> {
         let mut tenant = cell.account.lock();
@@ -120,7 +138,7 @@ impl Store {
         let mut parent = tenant.parent;
         let mut path = ArrayVec::<_, MAX_DEPTH>::from_iter([tenant]);
         while parent != ROOT {
-            let account = self.cell(parent)?.account.lock();
+            let account = self.cells.get(parent)?.account.lock();
             indexes.try_push(parent).ok()?;
             parent = account.parent;
             path.try_push(account).ok()?;
@@ -160,9 +178,26 @@ impl Store {
 
     /// Ids below `bound` will not be given. No block may be in use; the registry is locked.
     pub(crate) fn skip_ids_below(&self, bound: u64) {
-        let block = bound.div_ceil(1 << BLOCK_LOG2).max(self.next_block.load(Ordering::Acquire));
+        self.skip_blocks_below(bound.div_ceil(1 << BLOCK_LOG2));
+    }
+
+    /// The same by block.
+    pub(crate) fn skip_blocks_below(&self, block: u64) {
+        let block = block.max(self.next_block.load(Ordering::Acquire));
         self.first_block.store(block, Ordering::Release);
         self.next_block.store(block, Ordering::Release);
+    }
+
+    /// Blocks below this were given out before this ledger began or was restored.
+    pub(crate) fn first_block(&self) -> u64 {
+        self.first_block.load(Ordering::Acquire)
+    }
+
+    /// Goes on with the hold ids of a state, in a store nobody else has seen. False when the block
+    /// of `id` belongs to another tenant or has not been given out.
+    pub(crate) fn adopt_id(&mut self, id: u64, index: u32) -> bool {
+        let block = id >> BLOCK_LOG2;
+        block < self.first_block() && *self.earlier_blocks.entry(block).or_insert(index) == index
     }
 
     /// Whether that many more tenants can be added.
@@ -171,18 +206,24 @@ impl Store {
     }
 
     /// Adds a tenant nobody can see yet, and gives its index and its account to fill.
-    pub(crate) fn add(&self, registry: &mut Registry, name: &str) -> Option<(u32, &Cell)> {
-        let index = Some(registry.accounts).filter(|index| *index < MAX_INDEX)?;
-        let cell = self.cells.get_or_grow(index)?;
+    pub(crate) fn add(
+        &self,
+        registry: &mut Registry,
+        name: &str,
+    ) -> Result<Address<'_>, RefusalReason> {
+        let full = RefusalReason::TooManyTenants { limit: u64::from(MAX_INDEX) };
+        let index = registry.accounts;
+        let cell = (index < MAX_INDEX).then(|| self.cells.get_or_grow(index)).flatten();
+        let cell = cell.ok_or(full)?;
         let _first_time = cell.name.set(name.into());
         cell.account.lock().epoch = self.cut.epoch();
         registry.accounts += 1;
-        Some((index, cell))
+        Ok(Address { index, cell })
     }
 
     /// Lets the tenant at `index` be found by its name.
     pub(crate) fn publish(&self, registry: &mut Registry, index: u32) {
-        let name_of = |index| self.cell(index).map(Cell::name);
+        let name_of = |index| self.cells.get(index).map(Cell::name);
         if let Some(name) = name_of(index) {
             self.names.set(name, index, name_of);
             registry.tenants += 1;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    account::Balances,
+    account::{Account, Balances, TenantStatus},
     hold::Hold,
-    ledger::{Address, Ledger},
+    ledger::Ledger,
+    operation::{Call, HoldAction, TenantAction},
     outcome::{BudgetReservation, BudgetSettlement},
-    store::Cell,
+    refusal::{Receipt, Refusal, RefusalReason},
+    store::{Address, Cell, Path},
 };
 
 /// A tenant of an engine. Cheap to clone; keeps the ledger alive.
@@ -44,7 +46,7 @@ impl std::fmt::Debug for Tenant {
 #[expect(clippy::must_use_candidate, reason = "the balances after it are there for who wants them")]
 impl Tenant {
     pub(crate) fn find(ledger: &Arc<Ledger>, name: &str) -> Option<Self> {
-        let Address { index, .. } = ledger.by_name(name)?;
+        let Address { index, .. } = ledger.store.by_name(name)?;
         let (chunk, slot) = ledger.store.chunk(index)?;
         Some(Self { ledger: Arc::clone(ledger), chunk, slot, index })
     }
@@ -60,17 +62,59 @@ impl Tenant {
         self.address().map_or("", |address| address.cell.name())
     }
 
-    /// The four amounts at one instant; `None` once a restore has removed the tenant.
+    fn read<R>(&self, read: impl Fn(&Account) -> R) -> Option<R> {
+        let missing = RefusalReason::MissingTenant;
+        let read = |_, path: Path<'_, '_>| Ok(read(path.first().ok_or(missing)?));
+        self.ledger.on_path(self.address()?, read).ok()
+    }
+
+    /// The amounts at one instant; `None` once a restore has removed the tenant.
     #[must_use]
     pub fn balances(&self) -> Option<Balances> {
-        self.ledger.change(self.address()?, |own| Ok(own.balances)).ok()
+        self.read(Account::balances)
+    }
+
+    /// Whether the tenant takes new holds; its ancestors have to as well. `None` once a restore has
+    /// removed it.
+    #[must_use]
+    pub fn status(&self) -> Option<TenantStatus> {
+        self.read(|own| own.extras.as_ref().map_or(TenantStatus::Active, |extras| extras.status))
+    }
+
+    /// [`BudgetEngine::perform`](crate::BudgetEngine::perform) on this tenant.
+    ///
+    /// # Errors
+    /// The scope that refuses, the rule and its numbers. Nothing changes then.
+    pub fn perform(&self, action: &TenantAction, call: Call<'_>) -> Result<Receipt, Refusal> {
+        let missing = || RefusalReason::MissingTenant.into();
+        let answer = self.address().ok_or_else(missing);
+        let answer = answer.and_then(|address| self.ledger.perform(address, action, call));
+        answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
+    }
+
+    /// [`BudgetEngine::settle`](crate::BudgetEngine::settle) of a hold of this tenant; another
+    /// tenant's hold is a missing one here.
+    ///
+    /// # Errors
+    /// The scope that refuses, the rule and its numbers. Nothing changes then.
+    pub fn settle(
+        &self,
+        hold: u64,
+        action: &HoldAction,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        let missing = || RefusalReason::MissingTenant.into();
+        let answer = self.address().ok_or_else(missing);
+        let answer = answer.and_then(|address| self.ledger.settle(address, hold, action, call));
+        answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
     }
 
     /// [`BudgetEngine::try_reserve`](crate::BudgetEngine::try_reserve) on this tenant.
     #[inline]
     pub fn try_reserve(&self, amount_microcents: i64) -> (BudgetReservation, Option<u64>) {
         let Some(address) = self.address() else { return (BudgetReservation::MissingTenant, None) };
-        BudgetReservation::answer(self.ledger.reserve(address, amount_microcents))
+        let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
+        BudgetReservation::of(self.ledger.perform(address, &reserve, Call::default()))
     }
 
     /// [`BudgetEngine::hold`](crate::BudgetEngine::hold) on this tenant.
@@ -89,8 +133,9 @@ impl Tenant {
     #[inline]
     pub fn commit(&self, reservation_id: u64, actual_microcents: i64) -> BudgetSettlement {
         let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
-        let committed = self.ledger.commit(address, reservation_id, actual_microcents);
-        BudgetSettlement::committed(committed, actual_microcents)
+        let commit = HoldAction::Commit { actual_microcents };
+        let answer = self.ledger.settle(address, reservation_id, &commit, Call::default());
+        BudgetSettlement::committed(answer)
     }
 
     /// [`BudgetEngine::release`](crate::BudgetEngine::release) of a hold of this tenant; another
@@ -98,6 +143,8 @@ impl Tenant {
     #[inline]
     pub fn release(&self, reservation_id: u64) -> BudgetSettlement {
         let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
-        BudgetSettlement::released(self.ledger.release(address, reservation_id))
+        let release = &HoldAction::Release;
+        let answer = self.ledger.settle(address, reservation_id, release, Call::default());
+        BudgetSettlement::released(answer)
     }
 }

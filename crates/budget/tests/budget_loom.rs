@@ -24,9 +24,7 @@ mod pairs {
     type Operation = fn(&World) -> String;
 
     fn shown(snapshot: &BudgetSnapshot) -> String {
-        let amounts = |t: &TenantLedger| (t.tenant_id.clone(), t.balances());
-        let tenants: Vec<_> = snapshot.tenants.iter().map(amounts).collect();
-        format!("{tenants:?} {}", snapshot.active_reservations)
+        format!("{:?} {}", snapshot.tenants, snapshot.active_reservations)
     }
 
     /// A reservation's answer and whether it has an id; the number itself may differ.

@@ -1,0 +1,269 @@
+//! From a state to a ledger, refusing every state that no ledger can be in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    account::{Account, Extras, ROOT},
+    engine::BudgetEngine,
+    holds::{FOREVER, OpenHold},
+    keys::{Keys, Record, Request},
+    ledger::Ledger,
+    refusal::Barrier,
+    store::{MAX_DEPTH, Store},
+    window::Meter,
+};
+
+use super::{
+    AnswerState, KeyState, LEDGER_STATE_SCHEMA, LedgerState, RequestState, StateError, TenantState,
+    WindowState,
+};
+
+impl BudgetEngine {
+    /// A ledger in a given state: holds are open, keys are remembered, ids go on where they were.
+    ///
+    /// # Errors
+    /// A state that no ledger can be in: amounts that do not add up, within a tenant or between a
+    /// tenant and those below it, ids that were never given, anything not in canonical form.
+    pub fn from_state(state: &LedgerState) -> Result<Self, StateError> {
+        if state.schema_version != LEDGER_STATE_SCHEMA {
+            return Err(StateError::Schema { found: state.schema_version.clone() });
+        }
+        state.tenants.iter().try_for_each(check_amounts)?;
+        check_hierarchy(&state.tenants)?;
+        let ledger = build(state)?;
+        // One check for order, repetition and everything else a ledger would have written otherwise.
+        let rebuilt = ledger.state();
+        if rebuilt != *state {
+            let pairs = rebuilt.tenants.iter().zip(&state.tenants);
+            let different =
+                pairs.filter(|(rebuilt, given)| rebuilt != given).map(|(_, it)| it).next();
+            let tenant_id = different.map_or_else(String::new, |tenant| tenant.tenant_id.clone());
+            return Err(StateError::NotCanonical { tenant_id });
+        }
+        Ok(Self { ledger: Arc::new(ledger) })
+    }
+}
+
+fn equal(
+    tenant: &TenantState,
+    what: &'static str,
+    expected: i128,
+    found: i64,
+) -> Result<(), StateError> {
+    let (tenant_id, found) = (tenant.tenant_id.clone(), i128::from(found));
+    if expected == found {
+        Ok(())
+    } else {
+        Err(StateError::Unequal { tenant_id, what, expected, found })
+    }
+}
+
+fn spent(tenant: &TenantState) -> i128 {
+    i128::from(tenant.committed_microcents) + i128::from(tenant.overdraft_microcents)
+}
+
+/// What can be checked of a tenant alone.
+fn check_amounts(tenant: &TenantState) -> Result<(), StateError> {
+    let fields = [
+        ("initial_microcents", tenant.initial_microcents),
+        ("remaining_microcents", tenant.remaining_microcents),
+        ("reserved_microcents", tenant.reserved_microcents),
+        ("committed_microcents", tenant.committed_microcents),
+        ("overdraft_microcents", tenant.overdraft_microcents),
+        ("children_spent_microcents", tenant.children_spent_microcents),
+        ("max_reserved_microcents", tenant.max_reserved_microcents),
+    ];
+    let holds =
+        tenant.holds.iter().map(|hold| ("amount_microcents of a hold", hold.amount_microcents - 1));
+    let limits =
+        tenant.windows.iter().map(|it| ("limit_microcents of a window", it.limit_microcents));
+    let charges = tenant.windows.iter().flat_map(|window| &window.charges);
+    let charges = charges.map(|charge| ("amount_microcents of a charge", charge.amount_microcents));
+    let mut all = fields.into_iter().chain(holds).chain(limits).chain(charges);
+    if let Some((field, value)) = all.find(|(_, value)| *value < 0) {
+        return Err(StateError::NegativeAmount {
+            tenant_id: tenant.tenant_id.clone(),
+            field,
+            value,
+        });
+    }
+    let parts =
+        [tenant.remaining_microcents, tenant.reserved_microcents, tenant.committed_microcents];
+    let parts = parts.into_iter().map(i128::from).sum();
+    equal(tenant, "initial_microcents", parts, tenant.initial_microcents)?;
+    if tenant.overdraft_microcents > 0 {
+        equal(tenant, "remaining_microcents beside an overdraft", 0, tenant.remaining_microcents)?;
+    }
+    match i64::try_from(spent(tenant)) {
+        Ok(_) => Ok(()),
+        Err(_) => equal(tenant, "committed and owed together", spent(tenant), i64::MAX),
+    }
+}
+
+/// A tenant's amounts are its own and those of the tenants below it.
+fn check_hierarchy(tenants: &[TenantState]) -> Result<(), StateError> {
+    let mut below = HashMap::<&str, (i128, i128)>::new();
+    for tenant in tenants {
+        if let Some(parent) = &tenant.parent_id {
+            let (reserved, children_spent) = below.entry(parent).or_default();
+            *reserved += i128::from(tenant.reserved_microcents);
+            *children_spent += spent(tenant);
+        }
+    }
+    for tenant in tenants {
+        let (reserved, children_spent) = below.get(&*tenant.tenant_id).copied().unwrap_or_default();
+        let own = tenant.holds.iter().map(|hold| i128::from(hold.amount_microcents)).sum::<i128>();
+        equal(tenant, "reserved_microcents", own + reserved, tenant.reserved_microcents)?;
+        let what = "children_spent_microcents";
+        equal(tenant, what, children_spent, tenant.children_spent_microcents)?;
+        if children_spent > spent(tenant) {
+            return equal(
+                tenant,
+                "committed and owed by those below",
+                spent(tenant),
+                tenant.children_spent_microcents,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Indexes and parents by tenant name, as they are given out.
+type Placed<'s> = HashMap<&'s str, (u32, Option<&'s str>)>;
+
+fn build(state: &LedgerState) -> Result<Ledger, StateError> {
+    let mut ledger = Ledger { limits: state.limits, ..Ledger::default() };
+    ledger.store.skip_blocks_below(state.next_hold_block);
+    let mut placed = Placed::new();
+    let mut waiting: Vec<&TenantState> = state.tenants.iter().collect();
+    // A parent has to be there before its children: one level at a time.
+    for _ in 0..MAX_DEPTH {
+        let is_ready = |tenant: &&TenantState| {
+            tenant.parent_id.as_deref().is_none_or(|parent| placed.contains_key(parent))
+        };
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ready);
+        for tenant in ready {
+            place(&mut ledger, tenant, &mut placed, state.tenants.len())?;
+        }
+        waiting = rest;
+    }
+    if let Some(tenant) = waiting.first() {
+        let tenant_id = tenant.tenant_id.clone();
+        let parent_id = tenant.parent_id.clone().unwrap_or_default();
+        return Err(StateError::Parent { tenant_id, parent_id });
+    }
+    Ok(ledger)
+}
+
+fn place<'s>(
+    ledger: &mut Ledger,
+    tenant: &'s TenantState,
+    placed: &mut Placed<'s>,
+    tenants: usize,
+) -> Result<(), StateError> {
+    let parent = tenant.parent_id.as_deref();
+    let index = {
+        let mut registry = ledger.store.registry.lock();
+        let added = ledger.store.add(&mut registry, &tenant.tenant_id);
+        let index = added.map_err(|_| StateError::TooManyTenants { tenants })?.index;
+        ledger.store.publish(&mut registry, index);
+        index
+    };
+    placed.insert(&tenant.tenant_id, (index, parent));
+    adopt_ids(&mut ledger.store, tenant, index)?;
+    let mut account = account(tenant, placed);
+    if let Some(extras) = &mut account.extras {
+        ledger.due.announce(index, &mut extras.deadlines);
+    }
+    if let Some(address) = ledger.store.address(index) {
+        *address.cell.lock() = account;
+    }
+    Ok(())
+}
+
+/// The ids whose tenant has to stay known, and that they were given to it.
+fn adopt_ids(store: &mut Store, tenant: &TenantState, index: u32) -> Result<(), StateError> {
+    let last = tenant.next_hold.checked_sub(1);
+    let holds = tenant.holds.iter().map(|hold| hold.hold);
+    let requests = tenant.keys.iter().filter_map(|kept| match kept.request {
+        RequestState::Hold { hold, .. } => Some(hold),
+        RequestState::Open { .. } | RequestState::Tenant(_) => None,
+    });
+    let ids: BTreeSet<u64> = holds.chain(requests).collect();
+    let wrong = |hold| StateError::HoldId { tenant_id: tenant.tenant_id.clone(), hold };
+    if let Some(hold) = ids.iter().find(|id| **id == 0 || last.is_none_or(|last| **id > last)) {
+        return Err(wrong(*hold));
+    }
+    match ids.into_iter().chain(last).find(|id| !store.adopt_id(*id, index)) {
+        None => Ok(()),
+        Some(hold) => Err(wrong(hold)),
+    }
+}
+
+fn account(tenant: &TenantState, placed: &Placed<'_>) -> Account {
+    let index_of = |name: Option<&str>| Some(placed.get(name?)?.0);
+    let mut account = Account {
+        initial: tenant.initial_microcents,
+        remaining: tenant.remaining_microcents,
+        reserved: tenant.reserved_microcents,
+        committed: tenant.committed_microcents,
+        next_hold: tenant.next_hold,
+        parent: index_of(tenant.parent_id.as_deref()).unwrap_or(ROOT),
+        present: true,
+        ..Account::default()
+    };
+    let mut extras = Extras {
+        clock: tenant.clock,
+        max_reserved: tenant.max_reserved_microcents,
+        status: tenant.status,
+        overrun: tenant.overrun_policy,
+        overdraft: tenant.overdraft_microcents,
+        children_spent: tenant.children_spent_microcents,
+        meters: tenant.windows.iter().map(meter).collect(),
+        keys: Keys::from_records(tenant.keys.iter().map(|kept| record(tenant, kept, placed))),
+        ..Extras::default()
+    };
+    for hold in &tenant.holds {
+        let deadline = hold.deadline.unwrap_or(FOREVER);
+        let open = OpenHold { amount: hold.amount_microcents, began: hold.began, deadline };
+        account.holds.insert(hold.hold, open);
+        if deadline != FOREVER {
+            extras.deadlines.add(deadline, hold.hold);
+        }
+    }
+    account.extras = extras.needed().then(|| Box::new(extras));
+    account
+}
+
+fn meter(state: &WindowState) -> Meter {
+    let charges = state.charges.iter().map(|it| (it.slot, it.amount_microcents));
+    let charges = charges.filter(|(_, amount)| *amount > 0).collect::<BTreeMap<_, _>>();
+    Meter { window: state.window, limit: state.limit_microcents, charges }
+}
+
+fn record(tenant: &TenantState, kept: &KeyState, placed: &Placed<'_>) -> (Box<str>, Record) {
+    let request = match &kept.request {
+        RequestState::Open { parent_id, initial_microcents } => Request::Open {
+            parent: parent_id
+                .as_deref()
+                .and_then(|id| placed.get(id))
+                .map_or(ROOT, |(index, _)| *index),
+            initial: *initial_microcents,
+        },
+        RequestState::Tenant(action) => Request::Tenant(*action),
+        RequestState::Hold { hold, action } => Request::Hold(*hold, *action),
+    };
+    let answer = match &kept.answer {
+        AnswerState::Receipt(receipt) => Ok(*receipt),
+        AnswerState::Refusal(refusal) => {
+            let above = |name: &&str| placed.get(name).and_then(|(_, parent)| *parent);
+            let mut path = std::iter::successors(Some(&*tenant.tenant_id), above);
+            let level = path.position(|scope| scope == refusal.scope).unwrap_or(0);
+            Err(Barrier { level: u8::try_from(level).unwrap_or(0), reason: refusal.reason })
+        }
+    };
+    (kept.key.as_str().into(), Record { at: kept.at, request, answer })
+}

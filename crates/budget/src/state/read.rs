@@ -1,0 +1,118 @@
+//! From the accounts of a ledger to its state.
+
+use std::collections::HashMap;
+
+use crate::{
+    account::Account,
+    cut::{Depth, Picture},
+    engine::BudgetEngine,
+    holds::{FOREVER, OpenHold},
+    keys::{Record, Request},
+    ledger::Ledger,
+    refusal::{Barrier, Refusal},
+    store::block_after,
+    window::Meter,
+};
+
+use super::{
+    AnswerState, ChargeState, HoldState, KeyState, LEDGER_STATE_SCHEMA, LedgerState, RequestState,
+    TenantState, WindowState,
+};
+
+impl BudgetEngine {
+    /// The whole state at one instant. Changes nothing, and stops nobody; an operation on a tenant
+    /// may have to copy that tenant's holds and keys for it.
+    #[must_use]
+    pub fn state(&self) -> LedgerState {
+        self.ledger.state()
+    }
+}
+
+/// Names and parents by account index.
+type Names = HashMap<u32, (String, u32)>;
+
+impl Ledger {
+    pub(crate) fn state(&self) -> LedgerState {
+        let mut accounts = Vec::new();
+        let mut names = Names::new();
+        self.pictures(&mut self.views.lock(), Depth::Everything, |index, cell, picture| {
+            if let Picture::Everything(account) = picture {
+                names.insert(index, (cell.name().to_owned(), account.parent));
+                accounts.push((index, account));
+            }
+        });
+        // Blocks are given in order, so the last one any of these tenants has is the last.
+        let given = accounts.iter().map(|(_, account)| block_after(account.next_hold)).max();
+        LedgerState {
+            schema_version: LEDGER_STATE_SCHEMA.to_owned(),
+            limits: self.limits,
+            next_hold_block: given.unwrap_or(0).max(self.store.first_block()),
+            tenants: accounts
+                .into_iter()
+                .map(|(index, account)| tenant(index, &account, &names))
+                .collect(),
+        }
+    }
+}
+
+fn name(index: u32, names: &Names) -> Option<String> {
+    names.get(&index).map(|(name, _)| name.clone())
+}
+
+fn tenant(index: u32, account: &Account, names: &Names) -> TenantState {
+    let default = Box::default();
+    let extras = account.extras.as_ref().unwrap_or(&default);
+    TenantState {
+        tenant_id: name(index, names).unwrap_or_default(),
+        parent_id: name(account.parent, names),
+        status: extras.status,
+        initial_microcents: account.initial,
+        remaining_microcents: account.remaining,
+        reserved_microcents: account.reserved,
+        committed_microcents: account.committed,
+        overdraft_microcents: extras.overdraft,
+        children_spent_microcents: extras.children_spent,
+        max_reserved_microcents: extras.max_reserved,
+        overrun_policy: extras.overrun,
+        clock: extras.clock,
+        next_hold: account.next_hold,
+        windows: extras.meters.iter().map(window).collect(),
+        holds: account.holds.iter().map(hold).collect(),
+        keys: extras.keys.iter().map(|(key, record)| kept(index, key, record, names)).collect(),
+    }
+}
+
+fn window(meter: &Meter) -> WindowState {
+    let charge =
+        |(slot, amount): (&u64, &i64)| ChargeState { slot: *slot, amount_microcents: *amount };
+    WindowState {
+        window: meter.window,
+        limit_microcents: meter.limit,
+        charges: meter.charges.iter().map(charge).collect(),
+    }
+}
+
+fn hold((hold, open): (u64, OpenHold)) -> HoldState {
+    let OpenHold { amount, began, deadline } = open;
+    let deadline = (deadline != FOREVER).then_some(deadline);
+    HoldState { hold, amount_microcents: amount, began, deadline }
+}
+
+fn kept(index: u32, key: &str, record: &Record, names: &Names) -> KeyState {
+    let request = match record.request {
+        Request::Open { parent, initial } => {
+            RequestState::Open { parent_id: name(parent, names), initial_microcents: initial }
+        }
+        Request::Tenant(action) => RequestState::Tenant(action),
+        Request::Hold(hold, action) => RequestState::Hold { hold, action },
+    };
+    let answer = match record.answer {
+        Ok(receipt) => AnswerState::Receipt(receipt),
+        Err(Barrier { level, reason }) => {
+            let above = |index: u32| names.get(&index).map_or(index, |(_, parent)| *parent);
+            let scope = (0..level).fold(index, |index, _| above(index));
+            AnswerState::Refusal(Refusal { scope: name(scope, names).unwrap_or_default(), reason })
+        }
+    };
+    KeyState { key: key.to_owned(), at: record.at, request, answer }
+}

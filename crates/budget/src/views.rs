@@ -1,0 +1,149 @@
+//! Snapshots of the whole ledger, certificates over them, and restoring one.
+
+use crate::{
+    account::Account,
+    cut::{Depth, Picture},
+    ledger::Ledger,
+    primitive::MutexGuard,
+    snapshot::{
+        BudgetSnapshot, RestoreError, SNAPSHOT_VERSION_TAG, TenantLedger, check_restorable,
+    },
+    store::{Cell, Store},
+};
+
+/// What snapshots remember from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    last_version: u64,
+    /// Accounts by the bytes of their tenants' names.
+    order: Vec<u32>,
+    /// Accounts below this index are in `order`, or have been replaced.
+    ordered: u32,
+    /// The committed total of the last certificate.
+    certified: i128,
+}
+
+impl Ledger {
+    pub(crate) fn last_version(&self) -> u64 {
+        self.views.lock().last_version
+    }
+
+    pub(crate) fn snapshot(&self) -> BudgetSnapshot {
+        self.next_snapshot(&mut self.views.lock())
+    }
+
+    /// A snapshot for looking at: it does not raise the version.
+    pub(crate) fn unversioned_snapshot(&self) -> BudgetSnapshot {
+        self.look(&mut self.views.lock())
+    }
+
+    fn next_snapshot(&self, views: &mut Views) -> BudgetSnapshot {
+        let seen = self.look(views);
+        let next = (views.last_version & !SNAPSHOT_VERSION_TAG) + 1;
+        views.last_version = self.store.id_bound().max(next) | SNAPSHOT_VERSION_TAG;
+        BudgetSnapshot { version: views.last_version, ..seen }
+    }
+
+    fn look(&self, views: &mut Views) -> BudgetSnapshot {
+        let mut active_reservations = 0;
+        let mut tenants = Vec::with_capacity(views.order.len());
+        self.pictures(views, Depth::Balances, |_, cell, picture| {
+            if let Picture::Balances { balances, open_holds } = picture {
+                active_reservations += open_holds;
+                tenants.push(TenantLedger::new(cell.name().to_owned(), balances));
+            }
+        });
+        let version = views.last_version;
+        BudgetSnapshot { version, tenants, active_reservations, wal_high_watermark: None }
+    }
+
+    /// Shows every tenant as it was at one instant, by name. Gives the next block of hold ids then.
+    pub(crate) fn pictures(
+        &self,
+        views: &mut Views,
+        depth: Depth,
+        mut show: impl FnMut(u32, &Cell, Picture),
+    ) {
+        let (epoch, accounts) = {
+            let registry = self.store.registry.lock();
+            (self.store.cut.begin(depth), registry.accounts)
+        };
+        views.extend_order(&self.store, accounts);
+        for address in views.order.iter().filter_map(|index| self.store.address(*index)) {
+            let account = &mut address.cell.lock();
+            if let Some(picture) = self.store.cut.visit(epoch, address.index, account) {
+                show(address.index, address.cell, picture);
+            }
+        }
+        self.store.cut.end(epoch);
+    }
+
+    /// Makes a certificate from a fresh snapshot and what was committed between the one before and
+    /// it, and lets the next certificate start from it.
+    pub(crate) fn certify<R>(&self, certificate: impl FnOnce(&BudgetSnapshot, i128) -> R) -> R {
+        let mut views = self.views.lock();
+        let snapshot = self.next_snapshot(&mut views);
+        let committed = snapshot.total_committed();
+        let since = committed - std::mem::replace(&mut views.certified, committed);
+        certificate(&snapshot, since)
+    }
+
+    /// What was committed since the last certificate.
+    pub(crate) fn committed_since_certificate(&self) -> i128 {
+        let mut views = self.views.lock();
+        self.look(&mut views).total_committed() - views.certified
+    }
+
+    /// Replaces every tenant, in one step that no operation and no snapshot sees half of.
+    pub(crate) fn restore(&self, snapshot: &BudgetSnapshot) -> Result<(), RestoreError> {
+        check_restorable(snapshot)?;
+        let mut views = self.views.lock();
+        let mut registry = self.store.registry.lock();
+        let replaced = registry.accounts;
+        let tenants = snapshot.tenants.len();
+        if !Store::fits(&registry, tenants) {
+            return Err(RestoreError::TooManyTenants { tenants });
+        }
+        // A child has a higher index than its parent, so this is the order of every path.
+        let mut locked: Vec<MutexGuard<'_, Account>> = (0..replaced)
+            .rev()
+            .filter_map(|index| Some(self.store.address(index)?.cell.lock()))
+            .collect();
+        for tenant in &snapshot.tenants {
+            let Ok(address) = self.store.add(&mut registry, &tenant.tenant_id) else { continue };
+            let mut account = address.cell.lock();
+            account.initial = tenant.initial_microcents;
+            account.remaining = tenant.remaining_microcents;
+            account.committed = tenant.committed_microcents;
+            account.present = true;
+        }
+        for account in &mut locked {
+            **account = Account { epoch: account.epoch, ..Account::default() };
+        }
+        registry.tenants = 0;
+        for index in replaced..registry.accounts {
+            self.store.publish(&mut registry, index);
+        }
+        self.store.skip_ids_below(snapshot.version & !SNAPSHOT_VERSION_TAG);
+        *views = Views {
+            last_version: views.last_version.max(snapshot.version),
+            order: Vec::new(),
+            ordered: replaced,
+            certified: snapshot.total_committed(),
+        };
+        Ok(())
+    }
+}
+
+impl Views {
+    fn extend_order(&mut self, store: &Store, accounts: u32) {
+        if self.ordered == accounts {
+            return;
+        }
+        let name = |index: &u32| store.address(*index).map_or("", |address| address.cell.name());
+        self.order.extend(self.ordered..accounts);
+        // Merges what is sorted already with what is new.
+        self.order.sort_by(|a, b| name(a).cmp(name(b)));
+        self.ordered = accounts;
+    }
+}
