@@ -127,6 +127,18 @@ impl<'k> Call<'k> {
     pub fn with_key(self, key: &'k str) -> Self {
         Self { key: Some(key), ..self }
     }
+
+    /// The caller time.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The idempotency key.
+    #[must_use]
+    pub fn key(&self) -> Option<&'k str> {
+        self.key
+    }
 }
 
 /// Any operation that changes a ledger, with everything it depends on.

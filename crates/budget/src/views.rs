@@ -47,27 +47,35 @@ impl Ledger {
     fn look(&self, views: &mut Views) -> BudgetSnapshot {
         let mut active_reservations = 0;
         let mut tenants = Vec::with_capacity(views.order.len());
-        self.pictures(views, Depth::Balances, |_, cell, picture| {
-            if let Picture::Balances { balances, open_holds } = picture {
-                active_reservations += open_holds;
-                tenants.push(TenantLedger::new(cell.name().to_owned(), balances));
-            }
-        });
+        self.pictures(
+            views,
+            Depth::Balances,
+            || (),
+            |_, cell, picture| {
+                if let Picture::Balances { balances, open_holds } = picture {
+                    active_reservations += open_holds;
+                    tenants.push(TenantLedger::new(cell.name().to_owned(), balances));
+                }
+            },
+        );
         let version = views.last_version;
         BudgetSnapshot { version, tenants, active_reservations, wal_high_watermark: None }
     }
 
-    /// Shows every tenant as it was at one instant, by name. Gives the next block of hold ids then.
-    pub(crate) fn pictures(
+    /// Shows every tenant as it was at one instant, by name. `at_cut` is called at that instant, before
+    /// the first is shown.
+    pub(crate) fn pictures<R>(
         &self,
         views: &mut Views,
         depth: Depth,
+        at_cut: impl FnOnce() -> R,
         mut show: impl FnMut(u32, &Cell, Picture),
-    ) {
+    ) -> R {
         let (epoch, accounts) = {
             let registry = self.store.registry.lock();
             (self.store.cut.begin(depth), registry.accounts)
         };
+        let noted = at_cut();
         views.extend_order(&self.store, accounts);
         for address in views.order.iter().filter_map(|index| self.store.address(*index)) {
             let account = &mut address.cell.lock();
@@ -76,6 +84,7 @@ impl Ledger {
             }
         }
         self.store.cut.end(epoch);
+        noted
     }
 
     /// Makes a certificate from a fresh snapshot and what was committed between the one before and

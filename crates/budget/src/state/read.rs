@@ -24,7 +24,28 @@ impl BudgetEngine {
     /// may have to copy that tenant's holds and keys for it.
     #[must_use]
     pub fn state(&self) -> LedgerState {
-        self.ledger.state()
+        self.state_at(|| ()).0
+    }
+
+    /// The whole state at one instant, and what `at_cut` gives, which is called at that instant. A caller
+    /// that keeps operations away until then (by a lock that `at_cut` gives up) knows which of them the state
+    /// includes, and lets them go on while the state is put together.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use calybris_budget::BudgetEngine;
+    ///
+    /// let engine = BudgetEngine::new();
+    /// let operations = Mutex::new(0_u64); // locked for every operation
+    /// *operations.lock().unwrap() += 1;
+    /// engine.ensure_tenant("desk-1", 100);
+    ///
+    /// let before_the_cut = operations.lock().unwrap();
+    /// let (state, included) = engine.state_at(move || *before_the_cut);
+    /// assert_eq!((state.tenants.len(), included), (1, 1));
+    /// ```
+    pub fn state_at<R>(&self, at_cut: impl FnOnce() -> R) -> (LedgerState, R) {
+        self.ledger.state_at(at_cut)
     }
 }
 
@@ -33,17 +54,23 @@ type Names = HashMap<u32, (String, u32)>;
 
 impl Ledger {
     pub(crate) fn state(&self) -> LedgerState {
+        self.state_at(|| ()).0
+    }
+
+    fn state_at<R>(&self, at_cut: impl FnOnce() -> R) -> (LedgerState, R) {
         let mut accounts = Vec::new();
         let mut names = Names::new();
-        self.pictures(&mut self.views.lock(), Depth::Everything, |index, cell, picture| {
+        let mut views = self.views.lock();
+        let noted = self.pictures(&mut views, Depth::Everything, at_cut, |index, cell, picture| {
             if let Picture::Everything(account) = picture {
                 names.insert(index, (cell.name().to_owned(), account.parent));
                 accounts.push((index, account));
             }
         });
+        drop(views);
         // Blocks are given in order, so the last one any of these tenants has is the last.
         let given = accounts.iter().map(|(_, account)| block_after(account.next_hold)).max();
-        LedgerState {
+        let state = LedgerState {
             schema_version: LEDGER_STATE_SCHEMA.to_owned(),
             limits: self.limits,
             next_hold_block: given.unwrap_or(0).max(self.store.first_block()),
@@ -51,7 +78,8 @@ impl Ledger {
                 .into_iter()
                 .map(|(index, account)| tenant(index, &account, &names))
                 .collect(),
-        }
+        };
+        (state, noted)
     }
 }
 
