@@ -16,6 +16,7 @@ mod primitive;
 mod reader;
 mod replay;
 pub mod storage;
+mod visit;
 mod writer;
 
 pub use calybris_proof::audit::AuditedRecord;
@@ -33,4 +34,5 @@ pub use replay::{
     WalReplayVerdict, replay_audited_wal, replay_audited_wal_keyed,
     replay_audited_wal_with_resolver,
 };
+pub use visit::visit_wal_with;
 pub use writer::{Ticket, WalWriter};
