@@ -1,0 +1,203 @@
+//! `calybris explain`: every candidate's verdict, and the smallest single change with another winner.
+
+use std::path::PathBuf;
+
+use calybris_kernel::{CandidateVerdict, Gate, KernelInput};
+use calybris_proof::AuditedRecord;
+use serde_json::Value;
+
+use crate::exit::{Exit, Failure, Result};
+use crate::files;
+use crate::log::{LogArgs, tenant};
+use crate::nearest::{Change, nearest_changes};
+use crate::policies::{NamedPolicy, Policies};
+use crate::show::{count, money, table};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    log: LogArgs,
+    /// The entry's sequence
+    sequence: u64,
+    /// Policy document; repeat it for a log that spans policies
+    #[arg(long, value_name = "FILE", required = true)]
+    policy: Vec<PathBuf>,
+}
+
+type Record = AuditedRecord<Value>;
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+    let policies = Policies::load(&arguments.policy)?;
+    let log = arguments.log.open()?;
+    let mut found = None;
+    let end = log.visit_records(|sequence, _, record| {
+        if sequence == arguments.sequence {
+            found = Some(record);
+        }
+    });
+    // The entry is explained even when the chain breaks after it; the break is reported all the same.
+    let record: Record = match found {
+        Some(record) => record.map_err(|error| {
+            Failure::new(Exit::CannotTell, format_args!("the entry is no audited record: {error}"))
+                .at(log.path(), arguments.sequence)
+        })?,
+        None => {
+            let head = end?;
+            return Err(Failure::usage(format_args!(
+                "there is no entry {}: the log ends at {}",
+                arguments.sequence, head.sequence
+            )));
+        }
+    };
+    let Some(policy) = policies.named_by(&record.audit) else {
+        return Err(Failure::new(
+            Exit::CannotTell,
+            "no policy given has the digest the record names",
+        )
+        .at(log.path(), arguments.sequence)
+        .between(record.audit.policy_digest_hex, "no such policy among those given"));
+    };
+    files::print(&explanation(arguments.sequence, &record, policy))?;
+    if !record.replay(&policy.snapshot).is_valid() {
+        return Err(Failure::new(
+            Exit::Tampered,
+            "the record does not replay; the tables above show what the policy decides",
+        )
+        .at(log.path(), arguments.sequence));
+    }
+    end.map(|_| Exit::Verified)
+}
+
+fn explanation(sequence: u64, record: &Record, policy: &NamedPolicy) -> String {
+    let (input, decision) = (&record.input, &record.decision);
+    let currency = policy.currency();
+    let mut text = format!(
+        "entry {sequence}, request {}, tenant {}\n  wanted   {}\n  decided  {} {}\n  because  {}\n",
+        input.request_sequence,
+        tenant(&record.metadata),
+        policy.model(input.requested_model_id),
+        decision.action,
+        policy.model(decision.selected_model_id),
+        decision.reason,
+    );
+    if decision.is_executable() {
+        text.push_str(&format!(
+            "  cost     {}\n  utility  {}\n",
+            money(decision.estimated_cost_microunits, currency),
+            money(decision.expected_utility_microunits, currency),
+        ));
+    }
+    if decision.counterfactual_model_id != 0 {
+        let ahead = i128::from(decision.expected_utility_microunits)
+            - i128::from(decision.counterfactual_utility_microunits);
+        text.push_str(&format!(
+            "  next     {}, {} behind\n",
+            policy.model(decision.counterfactual_model_id),
+            money(ahead, currency),
+        ));
+    }
+    text.push('\n');
+    text.push_str(&candidates_table(policy, *input));
+    text.push_str(&changes_text(policy, input));
+    text
+}
+
+/// Every candidate with its gate or its utility terms.
+pub(crate) fn candidates_table(policy: &NamedPolicy, input: KernelInput) -> String {
+    let explanation = policy.snapshot.explain(input);
+    let decision = explanation.decision;
+    if explanation.candidates.is_empty() {
+        let limits = policy.snapshot.params();
+        return format!(
+            "No model was looked at: {} (risk {} bps, refused from {}; confidence {} bps, refused below {}).\n",
+            decision.reason,
+            input.risk_bps,
+            limits.hard_risk_limit_bps,
+            input.confidence_bps,
+            limits.minimum_confidence_bps,
+        );
+    }
+    let mut scored = Vec::new();
+    let mut refused = Vec::new();
+    for candidate in &explanation.candidates {
+        let name = policy.model(candidate.model_id);
+        match candidate.verdict {
+            CandidateVerdict::Scored { terms, eligible } => {
+                let mark = match candidate.model_id {
+                    id if id == decision.selected_model_id => "selected",
+                    _ if eligible => "eligible",
+                    _ => "refused: utility is not positive",
+                };
+                let number = |n: u128| money(i128::try_from(n).unwrap_or(i128::MAX), "");
+                scored.push((
+                    terms.utility_microunits,
+                    vec![
+                        name,
+                        mark.into(),
+                        number(terms.quality_adjusted_microunits),
+                        number(terms.risk_penalty_microunits),
+                        number(terms.cost_microunits.into()),
+                        number(terms.latency_penalty_microunits),
+                        money(terms.utility_microunits, ""),
+                    ],
+                ));
+            }
+            CandidateVerdict::OverBudget { cost_microunits, budget_limit_microunits } => {
+                let cost = money(cost_microunits, policy.currency());
+                let limit = money(budget_limit_microunits, policy.currency());
+                refused.push(vec![name, "budget".into(), format!("costs {cost}, limit {limit}")]);
+            }
+            CandidateVerdict::GateFailed { gate, model_value, request_value } => {
+                let why = gate_text(gate, model_value, request_value);
+                refused.push(vec![name, gate.to_string(), why]);
+            }
+        }
+    }
+    scored.sort_by_key(|(utility, _)| std::cmp::Reverse(*utility));
+    let mut text = String::new();
+    if !scored.is_empty() {
+        let rows = scored.into_iter().map(|(_, row)| row).collect();
+        let header =
+            ["model", "verdict", "quality adjusted", "− risk", "− cost", "− latency", "= utility"];
+        text.push_str(&table(2, &header, rows));
+    }
+    if !refused.is_empty() {
+        text.push_str(&table(3, &["model", "refused by", "because"], refused));
+    }
+    text
+}
+
+fn gate_text(gate: Gate, model: u64, request: u64) -> String {
+    match gate {
+        Gate::Disabled => "the policy disables it".into(),
+        Gate::Quality => format!("quality {model} bps, at least {request} is asked for"),
+        Gate::Latency => format!("p95 latency {model} ms, at most {request} is allowed"),
+        Gate::Capability => format!("lacks capability bits {:#x}", request & !model),
+        Gate::Provider => format!("provider {model} is not in the mask {request:#x}"),
+        Gate::Region => format!("regions {model:#x}, one of {request:#x} is needed"),
+        Gate::RiskCeiling => format!("may serve risk up to {model} bps, the request has {request}"),
+        Gate::Budget | Gate::Utility => format!("{model} against {request}"),
+    }
+}
+
+fn changes_text(policy: &NamedPolicy, input: &KernelInput) -> String {
+    let changes = nearest_changes(policy, input);
+    if changes.is_empty() {
+        return "No single change of one number makes another model win.\n".into();
+    }
+    let row = |change: &Change| {
+        vec![
+            change.what.clone(),
+            count(change.from),
+            count(change.to),
+            change.relative(),
+            policy.model(change.winner),
+        ]
+    };
+    let header = ["single change", "from", "to", "change", "winner"];
+    let rows = changes.iter().map(row).collect();
+    format!(
+        "What else would have won, each by changing one number alone, smallest relative change first:\n{}",
+        table(1, &header, rows)
+    )
+}

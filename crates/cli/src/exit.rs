@@ -1,0 +1,203 @@
+//! How the command ends: exit codes that a script can tell apart, and failures that say what they mean.
+
+use std::fmt;
+use std::path::Path;
+
+use calybris_proof::EvidenceError;
+use calybris_wal::{EntryFault, Place, WalError};
+use serde::Serialize;
+
+/// The exit code, and the verdict it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done; where something was verified, it holds.
+    Verified = 0,
+    /// Something contradicts the evidence.
+    Tampered = 1,
+    /// The command line or a file given with it cannot be used.
+    Usage = 2,
+    /// Something that should be there is not: a suffix, an entry, a signature.
+    Incomplete = 3,
+    /// It could not be found out: a file that cannot be read, a policy that was not given.
+    CannotTell = 4,
+    /// A threshold of `--fail-if` was passed.
+    Threshold = 5,
+}
+
+/// What went wrong, where, and what it means.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failure {
+    pub(crate) verdict: Exit,
+    #[serde(flatten)]
+    pub(crate) place: Option<FailurePlace>,
+    pub(crate) problem: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expected: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) meaning: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FailurePlace {
+    pub(crate) file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) byte: Option<u64>,
+    pub(crate) sequence: u64,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Box<Failure>>;
+
+impl Failure {
+    pub(crate) fn new(verdict: Exit, problem: impl fmt::Display) -> Box<Self> {
+        Box::new(Self {
+            verdict,
+            place: None,
+            problem: problem.to_string(),
+            expected: None,
+            found: None,
+            meaning: "",
+        })
+    }
+
+    pub(crate) fn usage(problem: impl fmt::Display) -> Box<Self> {
+        Self::new(Exit::Usage, problem)
+    }
+
+    pub(crate) fn meaning(mut self: Box<Self>, meaning: &'static str) -> Box<Self> {
+        self.meaning = meaning;
+        self
+    }
+
+    pub(crate) fn between(
+        mut self: Box<Self>,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Box<Self> {
+        (self.expected, self.found) = (Some(expected.to_string()), Some(found.to_string()));
+        self
+    }
+
+    /// At an entry of a log.
+    pub(crate) fn at(mut self: Box<Self>, file: &Path, sequence: u64) -> Box<Self> {
+        let file = file.display().to_string();
+        self.place = Some(FailurePlace { file, line: None, byte: None, sequence });
+        self
+    }
+
+    /// A file that is given with the command and cannot be read or written.
+    pub(crate) fn file(path: &Path, error: impl fmt::Display) -> Box<Self> {
+        Self::usage(format_args!("{}: {error}", path.display()))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.problem)?;
+        if let Some(FailurePlace { file, line, byte, sequence }) = &self.place {
+            write!(f, "\n  where     {file}")?;
+            if let (Some(line), Some(byte)) = (line, byte) {
+                write!(f, ", line {line}, byte {byte}")?;
+            }
+            write!(f, ", sequence {sequence}")?;
+        }
+        if let Some(expected) = &self.expected {
+            write!(f, "\n  expected  {expected}")?;
+        }
+        if let Some(found) = &self.found {
+            write!(f, "\n  found     {found}")?;
+        }
+        if !self.meaning.is_empty() {
+            write!(f, "\n  meaning   {}", self.meaning)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<WalError> for Box<Failure> {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Entry { place, fault } => entry_failure(&place, &fault),
+            WalError::BelowAnchor { path, found, expected } => {
+                Failure::new(Exit::Incomplete, "the log ends before the trusted head")
+                    .at(&path, found)
+                    .between(format_args!("at least {expected} entries"), format_args!("{found}"))
+                    .meaning(
+                        "Entries that existed when the head was taken are missing: the end of the log was cut off, or this is an older copy.",
+                    )
+            }
+            WalError::AnchorKey { .. } | WalError::Key(_) => Failure::usage(error),
+            WalError::Io { .. } => Failure::new(Exit::CannotTell, error)
+                .meaning("The log could not be read; nothing is known about it."),
+            WalError::Unverified(_) => Failure::new(Exit::Tampered, error),
+            other => Failure::new(Exit::CannotTell, other),
+        }
+    }
+}
+
+fn entry_failure(place: &Place, fault: &EntryFault) -> Box<Failure> {
+    let (problem, sides, meaning): (_, Option<(String, String)>, _) = match fault {
+        EntryFault::Sequence { found, expected } => (
+            "the sequence does not follow".into(),
+            Some((expected.to_string(), found.to_string())),
+            "An entry was removed, repeated or put in another place.",
+        ),
+        EntryFault::PreviousHash { found, expected } => (
+            "the entry does not follow the one before it".into(),
+            Some((expected.to_string(), found.to_string())),
+            "The entry before this one was changed, or this one was moved here from another log.",
+        ),
+        EntryFault::EntryHash { found, expected } => (
+            "the entry's hash is not that of its payload".into(),
+            expected.map(|expected| (expected.to_string(), found.to_string())),
+            "The payload or the hash was changed after it was written. (A keyed log checked without its key, or with another one, looks the same from its first entry on: see --key-file.)",
+        ),
+        EntryFault::Anchor { found, expected } => (
+            "the entry is not the trusted head".into(),
+            Some((expected.to_string(), found.to_string())),
+            "History before the trusted head was rewritten, or this is another log.",
+        ),
+        EntryFault::PolicyMissing { policy_digest } => {
+            return entry(Exit::CannotTell, place, fault.to_string())
+                .between(policy_digest, "no such policy")
+                .meaning("The decision cannot be replayed without the policy it names.");
+        }
+        _ => (
+            fault.to_string(),
+            None,
+            "The line was changed or damaged, or an entry was only half written.",
+        ),
+    };
+    let failure = entry(Exit::Tampered, place, problem).meaning(meaning);
+    match sides {
+        Some((expected, found)) => failure.between(expected, found),
+        None => failure,
+    }
+}
+
+fn entry(verdict: Exit, place: &Place, problem: String) -> Box<Failure> {
+    let mut failure = Failure::new(verdict, problem);
+    failure.place = Some(FailurePlace {
+        file: place.path.display().to_string(),
+        line: Some(place.line),
+        byte: Some(place.offset),
+        sequence: place.sequence,
+    });
+    failure
+}
+
+impl From<EvidenceError> for Box<Failure> {
+    fn from(error: EvidenceError) -> Self {
+        let verdict = match &error {
+            EvidenceError::Format { .. } | EvidenceError::SignerName { .. } => Exit::Usage,
+            EvidenceError::Quorum { .. } | EvidenceError::UntrustedKey { .. } => Exit::Incomplete,
+            _ => Exit::Tampered,
+        };
+        Failure::new(verdict, error)
+    }
+}
