@@ -16,6 +16,7 @@ use crate::error::WalError;
 use crate::group::{Claim, Goal};
 use crate::options::WalOptions;
 use crate::reader;
+use crate::recovery::WalReport;
 use crate::writer::{Ticket, WalWriter, entry, payload};
 
 /// The one writer of a log, for tokio. Shared by reference between any number of tasks.
@@ -75,6 +76,12 @@ impl<T> AsyncWalWriter<T> {
         // The payload's type need not cross threads for the log to be opened on another one.
         let opened = blocking(move || WalWriter::<()>::open_with(&path, &options)).await?;
         Ok(Self { writer: opened.retyped() })
+    }
+
+    /// As [`WalWriter::report`].
+    #[must_use]
+    pub fn report(&self) -> &WalReport {
+        self.writer.report()
     }
 
     /// Returns when everything appended is durable.

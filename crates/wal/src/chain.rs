@@ -23,17 +23,17 @@ impl Head {
 
     /// The head after `line`, which must follow this one and hash to what it says.
     pub(crate) fn follow(&self, line: &Line<'_>, key: Option<&ChainKey>) -> Result<Self, Fault> {
-        self.precedes(line)?;
+        self.is_followed_by(line.sequence, line.previous_hash)?;
         Ok(Self { sequence: line.sequence, hash: verified_hash(&self.hash, line, key)? })
     }
 
-    /// Whether `line` claims to follow this head.
-    pub(crate) fn precedes(&self, line: &Line<'_>) -> Result<(), Fault> {
-        if line.sequence != self.next() {
-            return Err(EntryFault::Sequence { found: line.sequence, expected: self.next() }.into());
+    /// Whether an entry with this sequence and previous hash follows.
+    pub(crate) fn is_followed_by(&self, sequence: u64, previous: &str) -> Result<(), Fault> {
+        if sequence != self.next() {
+            return Err(EntryFault::Sequence { found: sequence, expected: self.next() }.into());
         }
-        if line.previous_hash != self.hash.as_str() {
-            let found = hash_of(line.previous_hash, "a previous_hash")?;
+        if previous != self.hash.as_str() {
+            let found = hash_of(previous, "a previous_hash")?;
             return Err(EntryFault::PreviousHash { found, expected: self.hash }.into());
         }
         Ok(())

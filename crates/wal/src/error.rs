@@ -145,6 +145,16 @@ pub enum WalError {
         /// What.
         fault: Box<EntryFault>,
     },
+    /// Entries are missing that were acknowledged as durable, says the head file or the anchor.
+    #[error("{place}: the log ends here, entries up to {durable} were acknowledged{}", damage.as_ref().map(|fault| format!("; {fault}")).unwrap_or_default())]
+    AcknowledgedMissing {
+        /// Where the first of them is missing.
+        place: Box<Place>,
+        /// The last sequence acknowledged.
+        durable: u64,
+        /// What is there instead, none at the end of the file.
+        damage: Option<Box<EntryFault>>,
+    },
     /// The log ends below a head that is trusted.
     #[error("{} ends at sequence {found}, the trusted head is {expected}", path.display())]
     BelowAnchor {
@@ -204,6 +214,7 @@ impl WalError {
     pub fn sequence(&self) -> Option<u64> {
         match self {
             Self::Entry { place, .. } => Some(place.sequence),
+            Self::AcknowledgedMissing { place, .. } => Some(place.sequence),
             Self::BelowAnchor { expected, .. } => Some(*expected),
             _ => None,
         }

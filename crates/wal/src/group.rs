@@ -14,6 +14,7 @@ use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 
 use crate::chain::Head;
 use crate::error::WalError;
+use crate::head_file::HeadFile;
 use crate::line::{self, MAX_ENTRY_BYTES};
 use crate::primitive::{Condvar, Mutex, MutexGuard, lock, wait, yield_now};
 use crate::storage::StorageFile;
@@ -48,6 +49,8 @@ pub(crate) enum Goal {
 pub(crate) struct GroupCommit {
     path: PathBuf,
     file: Box<dyn StorageFile>,
+    /// Used by the leader only.
+    head_file: Mutex<HeadFile>,
     key: Option<ChainKey>,
     buffer_bytes: usize,
     state: Mutex<State>,
@@ -68,6 +71,8 @@ struct State {
     written_bytes: u64,
     /// The last sequence a sync covered.
     durable: u64,
+    /// The file's length after it.
+    durable_bytes: u64,
     /// A leader is at the file, or on the way to it.
     led: bool,
     failure: Option<String>,
@@ -89,6 +94,7 @@ impl GroupCommit {
     pub(crate) fn new(
         path: PathBuf,
         file: Box<dyn StorageFile>,
+        head_file: HeadFile,
         key: Option<ChainKey>,
         buffer_bytes: usize,
         head: Head,
@@ -101,12 +107,14 @@ impl GroupCommit {
             written: head.sequence,
             written_bytes: bytes,
             durable: head.sequence,
+            durable_bytes: bytes,
             led: false,
             failure: None,
             wakers: Vec::new(),
         };
         let (state, progress) = (Mutex::new(state), Condvar::new());
-        Self { path, file, key, buffer_bytes, state, progress }
+        let head_file = Mutex::new(head_file);
+        Self { path, file, head_file, key, buffer_bytes, state, progress }
     }
 
     /// Of everything chained so far.
@@ -189,17 +197,24 @@ impl GroupCommit {
     }
 
     /// Puts a group at the end of the file.
-    fn put(&self, group: &[u8], offset: u64, sync: bool) -> Result<(), WalError> {
-        self.check_place(offset)?;
+    ///
+    /// After a failure the file is cut back to what is certain, as well as that can be done: a write that
+    /// failed may have arrived in part, and what a failed sync covered may be in the system's cache and never
+    /// on the disk. None of it was acknowledged.
+    fn put(&self, group: &[u8], place: Place) -> Result<(), WalError> {
+        self.check_place(place.offset)?;
         if !group.is_empty() {
-            if let Err(error) = self.file.write_at(group, offset) {
-                // The bytes that did arrive were never acknowledged. Best effort: opening cuts them too.
-                let _ = self.file.set_len(offset);
+            if let Err(error) = self.file.write_at(group, place.offset) {
+                let _ = self.file.set_len(place.offset);
                 return Err(WalError::io("write", &self.path)(error));
             }
         }
-        if sync {
-            self.file.sync().map_err(WalError::io("sync", &self.path))?;
+        if let Some(head) = place.sync {
+            if let Err(error) = self.file.sync() {
+                let _ = self.file.set_len(place.durable);
+                return Err(WalError::io("sync", &self.path)(error));
+            }
+            lock(&self.head_file).record(head, self.key.as_ref())?;
         }
         Ok(())
     }
@@ -227,7 +242,19 @@ impl Drop for GroupCommit {
     fn drop(&mut self) {
         let sequence = self.head().sequence;
         let _ = self.reach(Goal::Written(sequence));
+        let _ = lock(&self.head_file).sync();
     }
+}
+
+/// Where a group goes.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The file's length before it.
+    offset: u64,
+    /// The file's length at the last sync.
+    durable: u64,
+    /// The head after it, if it is to be synced.
+    sync: Option<Head>,
 }
 
 /// The one caller at the file. Steps back when dropped, even by a panic of the storage.
@@ -252,10 +279,12 @@ impl<'a> Lead<'a> {
         let spare = std::mem::take(&mut state.spare);
         let mut bytes = std::mem::replace(&mut state.pending, spare);
         let (head, offset) = (state.head, state.written_bytes);
+        let place =
+            Place { offset, durable: state.durable_bytes, sync: sync.then_some(state.head) };
         drop(state);
 
         self.at_file = true;
-        let outcome = group.put(&bytes, offset, sync);
+        let outcome = group.put(&bytes, place);
         self.at_file = false;
 
         let mut state = lock(&group.state);
@@ -265,6 +294,7 @@ impl<'a> Lead<'a> {
                 state.written_bytes = offset.saturating_add(bytes.len() as u64);
                 if sync {
                     state.durable = head.sequence;
+                    state.durable_bytes = state.written_bytes;
                 }
                 bytes.clear();
                 bytes.shrink_to(KEPT_BUFFER_BYTES);

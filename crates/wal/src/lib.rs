@@ -7,6 +7,7 @@ mod chain;
 mod entry;
 mod error;
 mod group;
+mod head_file;
 mod json;
 mod line;
 mod lines;
@@ -14,8 +15,11 @@ mod open;
 mod options;
 mod primitive;
 mod reader;
+mod recovery;
 mod replay;
+mod scan;
 pub mod storage;
+mod tail;
 mod visit;
 mod writer;
 
@@ -30,9 +34,11 @@ pub use reader::{
     verify_wal_keyed, verify_wal_keyed_against_anchor, visit_verified_wal,
     visit_verified_wal_keyed,
 };
+pub use recovery::{Tail, Trust, Verdict, WalReport, inspect, inspect_with_progress};
 pub use replay::{
     WalReplayVerdict, replay_audited_wal, replay_audited_wal_keyed,
     replay_audited_wal_with_resolver,
 };
+pub use scan::Progress;
 pub use visit::visit_wal_with;
 pub use writer::{Ticket, WalWriter};

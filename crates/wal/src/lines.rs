@@ -16,8 +16,6 @@ pub(crate) struct RawLine<'a> {
     pub(crate) bytes: &'a [u8],
     /// Of its first byte in the file.
     pub(crate) offset: u64,
-    /// From 1, relative to where the reader started.
-    pub(crate) number: u64,
     /// Whether a newline follows; only the last line of a file can lack it.
     pub(crate) terminated: bool,
 }
@@ -36,7 +34,6 @@ pub(crate) enum LineError {
     /// The line that starts at `offset` has more bytes than allowed.
     TooLong {
         offset: u64,
-        number: u64,
         found: u64,
     },
 }
@@ -51,13 +48,17 @@ pub(crate) struct Lines<'f> {
     filled: std::ops::Range<usize>,
     /// Where in the file `filled` starts.
     offset: u64,
-    number: u64,
 }
 
 impl<'f> Lines<'f> {
     /// From `start`, which is a line's start, up to `end`.
     pub(crate) fn new(file: &'f dyn StorageFile, start: u64, end: u64) -> Self {
-        Self { file, end, buffer: Vec::new(), filled: 0..0, offset: start, number: 0 }
+        Self { file, end, buffer: Vec::new(), filled: 0..0, offset: start }
+    }
+
+    /// Where the next line starts.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// The next line, none at the end.
@@ -80,15 +81,14 @@ impl<'f> Lines<'f> {
             return Ok(None);
         }
         let (offset, start) = (self.offset, self.filled.start);
-        self.number += 1;
         if length as u64 > MAX_ENTRY_BYTES {
-            return Err(LineError::TooLong { offset, number: self.number, found: length as u64 });
+            return Err(LineError::TooLong { offset, found: length as u64 });
         }
         let taken = length + usize::from(terminated);
         self.filled.start += taken;
         self.offset += taken as u64;
         let bytes = self.buffer.get(start..start + length).unwrap_or_default();
-        Ok(Some(RawLine { bytes, offset, number: self.number, terminated }))
+        Ok(Some(RawLine { bytes, offset, terminated }))
     }
 
     /// Reads more; false at the end.
@@ -173,7 +173,7 @@ mod tests {
         let mut lines = Lines::new(&*file, 0, bytes.len() as u64);
         assert!(lines.next_line().unwrap().is_some());
         match lines.next_line() {
-            Err(LineError::TooLong { offset: 6, number: 2, found }) => {
+            Err(LineError::TooLong { offset: 6, found }) => {
                 assert!(found > MAX_ENTRY_BYTES && found <= 2 * MAX_ENTRY_BYTES);
             }
             other => panic!("{other:?}"),

@@ -1,30 +1,104 @@
-//! Opening a log for writing: lock it, verify it, continue it.
+//! Opening a log for writing: lock it, decide by the table of [`crate::recovery`], continue it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use calybris_proof::chain::ChainKey;
+use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 
+use crate::chain::Head;
 use crate::error::WalError;
 use crate::group::GroupCommit;
+use crate::head_file::HeadFile;
 use crate::options::WalOptions;
-use crate::reader::visit_lines;
-use crate::storage::{StorageFile, directory_of};
+use crate::recovery::{Finding, Verdict, WalReport};
+use crate::storage::{StorageFile, beside, directory_of};
 
-/// Opens `path` under the writer's lock, with its chain verified to the end.
-pub(crate) fn open(path: &Path, options: &WalOptions) -> Result<GroupCommit, WalError> {
+const COPY_BYTES: usize = 1 << 20;
+
+/// Opens `path` under the writer's lock, with its chain verified and what it holds made durable.
+pub(crate) fn open(
+    path: &Path,
+    options: &WalOptions,
+) -> Result<(GroupCommit, WalReport), WalError> {
     let key = options.key.as_deref().map(ChainKey::new).transpose()?;
     let file = lock_file(path, options)?;
-    let end = visit_lines(path, &*file, key.as_ref(), &mut |_, _| Ok(()))?;
-    let mut bytes = end.bytes;
-    if !end.terminated {
-        file.write_at(b"\n", bytes).map_err(WalError::io("end the last line of", path))?;
-        bytes += 1;
+    let finding = Finding::make(path, &*file, options, key.as_ref(), Head::EMPTY, None)?;
+    let mut report = finding.report(path);
+    let (head, mut end, bytes) = (finding.scanned.head, finding.scanned.end, finding.scanned.bytes);
+    match report.verdict {
+        Verdict::Open => {}
+        Verdict::EndLine => {
+            file.write_at(b"\n", end).map_err(WalError::io("end the last line of", path))?;
+            end += 1;
+        }
+        Verdict::CutTail => {
+            report.kept_tail = Some(keep_tail(path, &*file, end, bytes, options)?);
+            file.set_len(end).map_err(WalError::io("cut the tail of", path))?;
+        }
+        Verdict::Refuse => return Err(finding.refusal(path)),
     }
-    // What is there may be no more than cached, and the name may be new.
+    // What is there may be no more than cached. The head file must never be ahead of the log.
     file.sync().map_err(WalError::io("sync", path))?;
+    let head_file = HeadFile::create(path, options, head, key.as_ref())?;
     let directory = directory_of(path);
     options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
-    Ok(GroupCommit::new(path.to_owned(), file, key, options.buffer_bytes, end.head, bytes))
+    let group =
+        GroupCommit::new(path.to_owned(), file, head_file, key, options.buffer_bytes, head, end);
+    Ok((group, report))
+}
+
+/// Copies what follows `start` to a file beside the log, durably, and returns its name.
+///
+/// The name comes from the contents, so that a recovery cut short and repeated keeps one copy.
+fn keep_tail(
+    path: &Path,
+    file: &dyn StorageFile,
+    start: u64,
+    end: u64,
+    options: &WalOptions,
+) -> Result<PathBuf, WalError> {
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut fingerprint = ChainHash::GENESIS;
+    each_block(path, file, start, end, &mut buffer, &mut |block, _| {
+        fingerprint = link_hash(&fingerprint, block, None);
+        Ok(())
+    })?;
+    let name: String = fingerprint.chars().take(16).collect();
+    let kept = beside(path, &format!(".torn-{start}-{name}"));
+    let copy = options.storage.open_write(&kept).map_err(WalError::io("open", &kept))?;
+    copy.set_len(0).map_err(WalError::io("empty", &kept))?;
+    each_block(path, file, start, end, &mut buffer, &mut |block, at| {
+        copy.write_at(block, at - start).map_err(WalError::io("write", &kept))
+    })?;
+    copy.sync().map_err(WalError::io("sync", &kept))?;
+    let directory = directory_of(path);
+    options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
+    Ok(kept)
+}
+
+/// Takes a block of bytes and its offset.
+type Take<'t> = dyn FnMut(&[u8], u64) -> Result<(), WalError> + 't;
+
+/// Gives a range of a file to `take`, block by block with their offsets.
+fn each_block(
+    path: &Path,
+    file: &dyn StorageFile,
+    start: u64,
+    end: u64,
+    buffer: &mut [u8],
+    take: &mut Take<'_>,
+) -> Result<(), WalError> {
+    let mut at = start;
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let room = buffer.get_mut(..wanted).unwrap_or_default();
+        let count = file.read_at(room, at).map_err(WalError::io("read", path))?;
+        if count == 0 {
+            break;
+        }
+        take(room.get(..count).unwrap_or_default(), at)?;
+        at += count as u64;
+    }
+    Ok(())
 }
 
 /// Opens and locks; the file must still have its name once it is locked.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use calybris_proof::chain::WalAnchor;
+
 use crate::storage::{Files, Storage};
 
 /// How a log is opened for writing: unkeyed, unsynced, unbuffered and on real files unless said otherwise.
@@ -24,6 +26,7 @@ pub struct WalOptions {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) sync_on_append: bool,
     pub(crate) buffer_bytes: usize,
+    pub(crate) anchor: Option<WalAnchor>,
     pub(crate) storage: Arc<dyn Storage>,
 }
 
@@ -31,7 +34,13 @@ impl WalOptions {
     /// The defaults.
     #[must_use]
     pub fn new() -> Self {
-        Self { key: None, sync_on_append: false, buffer_bytes: 0, storage: Arc::new(Files) }
+        Self {
+            key: None,
+            sync_on_append: false,
+            buffer_bytes: 0,
+            anchor: None,
+            storage: Arc::new(Files),
+        }
     }
 
     /// Keys the chain with at least 32 secret bytes.
@@ -56,6 +65,13 @@ impl WalOptions {
         self
     }
 
+    /// A head kept elsewhere that the log must contain to be opened.
+    #[must_use]
+    pub fn anchor(mut self, anchor: WalAnchor) -> Self {
+        self.anchor = Some(anchor);
+        self
+    }
+
     /// Keeps the log elsewhere than in real files.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
@@ -76,6 +92,7 @@ impl std::fmt::Debug for WalOptions {
             .field("keyed", &self.key.is_some())
             .field("sync_on_append", &self.sync_on_append)
             .field("buffer_bytes", &self.buffer_bytes)
+            .field("anchor", &self.anchor)
             .field("storage", &self.storage)
             .finish()
     }

@@ -10,6 +10,7 @@ use crate::entry::WalEntry;
 use crate::error::{EntryFault, Fault, Place, WalError};
 use crate::line::{self, Line, MAX_ENTRY_BYTES};
 use crate::lines::{LineError, Lines, RawLine};
+use crate::scan::{Scan, Visit};
 use crate::storage::{Files, Storage as _, StorageFile};
 
 /// Reads the entries without checking the chain between them. For logs that are not trusted, use
@@ -191,8 +192,8 @@ pub fn verify_wal_keyed_against_anchor(
 }
 
 fn verify(path: &Path, key: Option<&ChainKey>) -> Result<(u64, ChainHash), WalError> {
-    let end = visit_lines(path, &*open(path)?, key, &mut |_, _| Ok(()))?;
-    Ok((end.head.sequence, end.head.hash))
+    let head = scan(path, key, &[], None)?;
+    Ok((head.sequence, head.hash))
 }
 
 fn verify_anchored(
@@ -203,18 +204,29 @@ fn verify_anchored(
     if anchor.keyed != key.is_some() {
         return Err(WalError::AnchorKey { path: path.to_owned(), keyed: key.is_some() });
     }
-    let end = visit_lines(path, &*open(path)?, key, &mut |_, head| {
-        let (found, expected) = (head.hash, anchor.last_hash);
-        if head.sequence == anchor.sequence && !found.ct_eq(&expected) {
-            return Err(EntryFault::Anchor { found, expected }.into());
-        }
-        Ok(())
-    })?;
-    let (found, expected) = (end.head.sequence, anchor.sequence);
-    if found < expected {
+    let trusted = Head { sequence: anchor.sequence, hash: anchor.last_hash };
+    let Head { sequence: found, hash } = scan(path, key, &[trusted], None)?;
+    if found < anchor.sequence {
+        let expected = anchor.sequence;
         return Err(WalError::BelowAnchor { path: path.to_owned(), found, expected });
     }
-    Ok((found, end.head.hash))
+    Ok((found, hash))
+}
+
+/// Verifies a file in parallel, giving every line to a visitor.
+pub(crate) fn scan<'v>(
+    path: &Path,
+    key: Option<&ChainKey>,
+    anchors: &[Head],
+    visitor: Option<&(dyn Fn() -> Visit<'v> + Sync)>,
+) -> Result<Head, WalError> {
+    let file = open(path)?;
+    let start = Head::EMPTY;
+    let scanned = Scan { path, file: &*file, key, start, anchors, visitor }.run(None)?;
+    match scanned.broken {
+        None => Ok(scanned.head),
+        Some((place, fault)) => Err(WalError::Entry { place: *place, fault }),
+    }
 }
 
 fn collect<T: DeserializeOwned>(
@@ -229,10 +241,21 @@ fn collect<T: DeserializeOwned>(
 fn visit_entries<T: DeserializeOwned>(
     path: &Path,
     key: Option<&ChainKey>,
-    mut visit: impl FnMut(WalEntry<T>),
+    visit: impl FnMut(WalEntry<T>),
 ) -> Result<(u64, ChainHash), WalError> {
+    let head = visit_file(path, &*open(path)?, key, visit)?;
+    Ok((head.sequence, head.hash))
+}
+
+/// Gives the verified and decoded entries of a file to `visit`.
+pub(crate) fn visit_file<T: DeserializeOwned>(
+    path: &Path,
+    file: &dyn StorageFile,
+    key: Option<&ChainKey>,
+    mut visit: impl FnMut(WalEntry<T>),
+) -> Result<Head, WalError> {
     let mut previous_hash = ChainHash::GENESIS;
-    let end = visit_lines(path, &*open(path)?, key, &mut |line, head| {
+    visit_lines(path, file, key, &mut |line, head| {
         visit(WalEntry {
             sequence: line.sequence,
             previous_hash: std::mem::replace(&mut previous_hash, head.hash),
@@ -240,8 +263,7 @@ fn visit_entries<T: DeserializeOwned>(
             data: decode(line)?,
         });
         Ok(())
-    })?;
-    Ok((end.head.sequence, end.head.hash))
+    })
 }
 
 pub(crate) fn open(path: &Path) -> Result<Box<dyn StorageFile>, WalError> {
@@ -253,58 +275,45 @@ pub(crate) fn decode<T: DeserializeOwned>(line: &Line<'_>) -> Result<T, Fault> {
         .map_err(|error| EntryFault::Payload { reason: error.to_string() }.into())
 }
 
-/// How a verified file ends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
-    pub(crate) head: Head,
-    /// Bytes of the file.
-    pub(crate) bytes: u64,
-    /// Whether the last line has its newline; true for an empty file.
-    pub(crate) terminated: bool,
-}
-
-/// Verifies a file and gives each line and the head it makes to `visit`.
+/// Verifies a file line by line, giving each line and the head it makes to `visit`; returns the last head.
 pub(crate) fn visit_lines(
     path: &Path,
     file: &dyn StorageFile,
     key: Option<&ChainKey>,
     visit: &mut dyn FnMut(&Line<'_>, Head) -> Result<(), Fault>,
-) -> Result<End, WalError> {
+) -> Result<Head, WalError> {
     let mut head = Head::EMPTY;
-    let (bytes, terminated) = each_line(path, file, &mut |raw, place| {
+    each_line(path, file, &mut |raw, place| {
         let line = line::parse(raw.bytes)?;
         head = head.follow(&line, key)?;
         visit(&line, head)?;
         place.sequence = head.next();
         Ok(())
     })?;
-    Ok(End { head, bytes, terminated })
+    Ok(head)
 }
 
-/// Gives the lines that are not blank to `visit`, with their place, whose sequence it moves on; returns the bytes read and whether a
-/// newline ended them.
+/// Gives the lines that are not blank to `visit`, with their place, whose sequence it moves on.
 fn each_line(
     path: &Path,
     file: &dyn StorageFile,
     visit: &mut dyn FnMut(&RawLine<'_>, &mut Place) -> Result<(), Fault>,
-) -> Result<(u64, bool), WalError> {
+) -> Result<(), WalError> {
     let bytes = file.len().map_err(WalError::io("measure", path))?;
     let mut lines = Lines::new(file, 0, bytes);
     let mut place = Place { path: path.to_owned(), line: 0, offset: 0, sequence: 1 };
-    let (mut end, mut terminated) = (0, true);
     loop {
         let raw = match lines.next_line() {
-            Ok(None) => return Ok((end, terminated)),
+            Ok(None) => return Ok(()),
             Ok(Some(raw)) => raw,
             Err(LineError::Io(source)) => return Err(WalError::io("read", path)(source)),
-            Err(LineError::TooLong { offset, number, found }) => {
-                (place.line, place.offset) = (number, offset);
+            Err(LineError::TooLong { offset, found }) => {
+                (place.line, place.offset) = (place.line + 1, offset);
                 let fault = EntryFault::TooLong { found, limit: MAX_ENTRY_BYTES }.into();
                 return Err(WalError::Entry { place, fault });
             }
         };
-        (place.line, place.offset) = (raw.number, raw.offset);
-        (end, terminated) = (raw.end(), raw.terminated);
+        (place.line, place.offset) = (place.line + 1, raw.offset);
         if !line::is_blank(raw.bytes) {
             visit(&raw, &mut place)
                 .map_err(|fault| WalError::Entry { place: place.clone(), fault })?;

@@ -1,15 +1,18 @@
 //! Replaying an audited log: every digest and decision recomputed.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use calybris_kernel::PolicySnapshot;
+use calybris_kernel::digest::HexDigest;
 use calybris_proof::audit::{AuditBundle, AuditedRecord, RecordVerdict};
 use calybris_proof::chain::ChainKey;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::error::{EntryFault, WalError};
-use crate::reader::{decode, open, visit_lines};
+use crate::error::{EntryFault, Fault, WalError};
+use crate::reader::{decode, scan};
+use crate::scan::Visit;
 
 /// What recomputing one entry established. In a list returned by a replay everything holds: a replay stops
 /// with an error at the first entry where something does not.
@@ -26,6 +29,18 @@ pub struct WalReplayVerdict {
     pub input_digest_match: bool,
     /// The record's digest is that of its decision.
     pub decision_digest_match: bool,
+}
+
+impl WalReplayVerdict {
+    fn valid(sequence: u64) -> Self {
+        Self {
+            sequence,
+            replay_valid: true,
+            policy_digest_match: true,
+            input_digest_match: true,
+            decision_digest_match: true,
+        }
+    }
 }
 
 /// Replays an unkeyed audited log under one policy, whatever its metadata.
@@ -52,7 +67,8 @@ pub fn replay_audited_wal_keyed<M: DeserializeOwned>(
     replay::<M>(path, key, &mut |_| Some(snapshot.clone()))
 }
 
-/// Replays an audited log that spans policies: `resolver` finds the policy a bundle names.
+/// Replays an audited log that spans policies: `resolver` finds the policy a bundle names. It is asked once
+/// for a run of entries that name the same one, and more often where the log is replayed in parallel.
 ///
 /// # Errors
 /// As [`replay_audited_wal_keyed`], also where the resolver finds nothing or another policy.
@@ -90,7 +106,7 @@ pub fn replay_audited_wal_with_resolver<M, R>(
 ) -> Result<Vec<WalReplayVerdict>, WalError>
 where
     M: DeserializeOwned,
-    R: FnMut(&AuditBundle) -> Option<PolicySnapshot>,
+    R: FnMut(&AuditBundle) -> Option<PolicySnapshot> + Send,
 {
     replay::<M>(path, key, &mut resolver)
 }
@@ -98,30 +114,43 @@ where
 fn replay<M: DeserializeOwned>(
     path: &Path,
     key: Option<&[u8]>,
-    resolver: &mut dyn FnMut(&AuditBundle) -> Option<PolicySnapshot>,
+    resolver: &mut Resolver<'_>,
 ) -> Result<Vec<WalReplayVerdict>, WalError> {
     let key = key.map(ChainKey::new).transpose()?;
-    let mut verdicts = Vec::new();
-    visit_lines(path, &*open(path)?, key.as_ref(), &mut |line, head| {
-        let record: AuditedRecord<M> = decode(line)?;
-        let Some(snapshot) = resolver(&record.audit) else {
-            let policy_digest = record.audit.policy_digest_hex.to_string();
-            return Err(EntryFault::PolicyMissing { policy_digest }.into());
-        };
-        let verdict = record.replay(&snapshot);
-        if !verdict.is_valid() {
-            return Err(EntryFault::Replay { reason: differences(&verdict) }.into());
-        }
-        verdicts.push(WalReplayVerdict {
-            sequence: head.sequence,
-            replay_valid: verdict.replay_valid,
-            policy_digest_match: verdict.policy_digest_match,
-            input_digest_match: verdict.input_digest_match,
-            decision_digest_match: verdict.decision_digest_match,
+    let resolver = &Mutex::new(resolver);
+    let visitor = || {
+        let mut policy: Option<(HexDigest, PolicySnapshot)> = None;
+        let visit: Visit<'_> = Box::new(move |line| {
+            let record: AuditedRecord<M> = decode(line)?;
+            let named = record.audit.policy_digest_hex;
+            let known = policy.take().filter(|(digest, _)| *digest == named);
+            let (_, snapshot) = match known {
+                Some(known) => policy.insert(known),
+                None => policy.insert((named, resolve(resolver, &record.audit)?)),
+            };
+            let verdict = record.replay(snapshot);
+            if verdict.is_valid() {
+                return Ok(());
+            }
+            Err(EntryFault::Replay { reason: differences(&verdict) }.into())
         });
-        Ok(())
-    })?;
-    Ok(verdicts)
+        visit
+    };
+    let head = scan(path, key.as_ref(), &[], Some(&visitor))?;
+    Ok((1..=head.sequence).map(WalReplayVerdict::valid).collect())
+}
+
+type Resolver<'r> = dyn FnMut(&AuditBundle) -> Option<PolicySnapshot> + Send + 'r;
+
+fn resolve(
+    resolver: &Mutex<&mut Resolver<'_>>,
+    audit: &AuditBundle,
+) -> Result<PolicySnapshot, Fault> {
+    let mut resolver = resolver.lock().unwrap_or_else(PoisonError::into_inner);
+    (*resolver)(audit).ok_or_else(|| {
+        let policy_digest = audit.policy_digest_hex.to_string();
+        EntryFault::PolicyMissing { policy_digest }.into()
+    })
 }
 
 fn differences(verdict: &RecordVerdict) -> String {

@@ -118,5 +118,12 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
     }
 }
 
+/// The file beside `path` whose name is that of `path` and `suffix`.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
 #[cfg(test)]
 mod tests;

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use calybris_proof::chain::{ChainHash, ChainKey};
+use calybris_proof::chain::ChainKey;
 use serde::de::DeserializeOwned;
 
 use crate::entry::WalEntry;
 use crate::error::WalError;
 use crate::options::WalOptions;
-use crate::reader::{decode, visit_lines};
+use crate::reader::visit_file;
 
 /// Gives the verified entries of a log to `visit`, one by one: with the key and from the storage that
 /// `options` name.
@@ -40,19 +40,9 @@ use crate::reader::{decode, visit_lines};
 pub fn visit_wal_with<T: DeserializeOwned, F: FnMut(WalEntry<T>)>(
     path: &Path,
     options: &WalOptions,
-    mut visit: F,
+    visit: F,
 ) -> Result<(), WalError> {
     let key = options.key.as_deref().map(ChainKey::new).transpose()?;
     let file = options.storage.open_read(path).map_err(WalError::io("open", path))?;
-    let mut previous_hash = ChainHash::GENESIS;
-    visit_lines(path, &*file, key.as_ref(), &mut |line, head| {
-        visit(WalEntry {
-            sequence: line.sequence,
-            previous_hash: std::mem::replace(&mut previous_hash, head.hash),
-            entry_hash: head.hash,
-            data: decode(line)?,
-        });
-        Ok(())
-    })?;
-    Ok(())
+    visit_file(path, &*file, key.as_ref(), visit).map(drop)
 }

@@ -14,6 +14,7 @@ use crate::entry::WalEntry;
 use crate::error::WalError;
 use crate::group::{Goal, GroupCommit, Link};
 use crate::options::WalOptions;
+use crate::recovery::WalReport;
 use crate::{open, reader};
 
 /// The one writer of a log. Shared by reference between any number of threads; entries are chained in the
@@ -35,6 +36,7 @@ use crate::{open, reader};
 /// ```
 pub struct WalWriter<T> {
     pub(crate) group: Arc<GroupCommit>,
+    report: WalReport,
     pub(crate) sync_on_append: bool,
     payload: PhantomData<fn(T)>,
 }
@@ -54,7 +56,8 @@ impl<T> WalWriter<T> {
     ///
     /// # Errors
     /// [`WalError::Locked`] while another writer has it; [`WalError::Entry`] at the first line that breaks
-    /// the chain; [`WalError::Io`].
+    /// the chain and [`WalError::AcknowledgedMissing`], unless no more than a tail is lost that was never
+    /// acknowledged; [`WalError::Io`].
     pub fn open(path: &Path) -> Result<Self, WalError> {
         Self::open_with(path, &WalOptions::new())
     }
@@ -80,14 +83,16 @@ impl<T> WalWriter<T> {
     /// # Errors
     /// As [`WalWriter::open`]; [`WalError::Key`].
     pub fn open_with(path: &Path, options: &WalOptions) -> Result<Self, WalError> {
-        let group = Arc::new(open::open(path, options)?);
-        Ok(Self { group, sync_on_append: options.sync_on_append, payload: PhantomData })
+        let (group, report) = open::open(path, options)?;
+        let (group, sync_on_append) = (Arc::new(group), options.sync_on_append);
+        Ok(Self { group, report, sync_on_append, payload: PhantomData })
     }
 
     /// The same log for another payload.
     #[cfg(feature = "async")]
     pub(crate) fn retyped<U>(self) -> WalWriter<U> {
-        WalWriter { group: self.group, sync_on_append: self.sync_on_append, payload: PhantomData }
+        let Self { group, report, sync_on_append, payload: _ } = self;
+        WalWriter { group, report, sync_on_append, payload: PhantomData }
     }
 
     /// Verifies an unkeyed log without opening it for writing: [`verify_wal`](crate::verify_wal).
@@ -96,6 +101,12 @@ impl<T> WalWriter<T> {
     /// As [`verify_wal`](crate::verify_wal).
     pub fn validate_chain(path: &Path) -> Result<(u64, ChainHash), WalError> {
         reader::verify_wal(path)
+    }
+
+    /// What was found when the log was opened, and what was done about it.
+    #[must_use]
+    pub fn report(&self) -> &WalReport {
+        &self.report
     }
 
     /// Hands everything appended to the operating system.

@@ -40,7 +40,8 @@ fn memory() {
 }
 
 #[test]
-fn directories_of_files() {
+fn names_beside_and_directories() {
+    assert_eq!(beside(Path::new("/a/log"), ".head"), Path::new("/a/log.head"));
     assert_eq!(directory_of(Path::new("log")), Path::new("."));
     assert_eq!(directory_of(Path::new("/a/log")), Path::new("/a"));
 }

@@ -1,0 +1,279 @@
+//! What opening a log does with what it finds: a table, one row per combination.
+//!
+//! `docs/format/log-recovery.md` has the same table in words.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use calybris_proof::chain::{ChainHash, ChainKey};
+
+use crate::chain::Head;
+use crate::error::{EntryFault, Place, WalError};
+use crate::options::WalOptions;
+use crate::scan::{Progress, Scan, Scanned};
+use crate::storage::StorageFile;
+use crate::{head_file, tail};
+
+/// How a log ends after its longest prefix whose chain holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[non_exhaustive]
+pub enum Tail {
+    /// The file ends with that prefix.
+    Clean,
+    /// So it does, but the last line lacks its newline.
+    Unterminated,
+    /// The beginning of the entry that is due, and then the end of the file.
+    Torn,
+    /// Nothing, or the beginning of the entry that is due, and then NULs to the end of the file.
+    Nul,
+    /// A line with NULs up to a sector's end, and then more: sectors that were never written.
+    Hole,
+    /// Anything else.
+    Damaged,
+}
+
+/// How the prefix stands to the heads that are trusted: the head file's and the caller's anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[non_exhaustive]
+pub enum Trust {
+    /// No head is known.
+    Unknown,
+    /// The prefix contains every trusted head.
+    Covered,
+    /// A trusted head comes after the prefix.
+    Missing,
+    /// The log has another entry where a trusted head is.
+    Forked,
+}
+
+/// What opening does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Appends after the prefix.
+    Open,
+    /// Writes the newline first.
+    EndLine,
+    /// Moves the tail, which was never acknowledged, to a file of its own.
+    CutTail,
+    /// Returns an error and touches nothing.
+    Refuse,
+}
+
+/// The table.
+pub(crate) const fn verdict(tail: Tail, trust: Trust) -> Verdict {
+    match (tail, trust) {
+        // What was acknowledged is not there: nothing may be repaired, or the loss would be forgotten.
+        (_, Trust::Missing | Trust::Forked) => Verdict::Refuse,
+        (Tail::Clean, Trust::Unknown | Trust::Covered) => Verdict::Open,
+        (Tail::Unterminated, Trust::Unknown | Trust::Covered) => Verdict::EndLine,
+        // An entry is acknowledged only after its newline was synced.
+        (Tail::Torn | Tail::Nul, Trust::Unknown | Trust::Covered) => Verdict::CutTail,
+        // Sectors are lost in any order, but only unsynced ones.
+        (Tail::Hole, Trust::Covered) => Verdict::CutTail,
+        // Without a trusted head, what follows the hole may have been acknowledged.
+        (Tail::Hole, Trust::Unknown) => Verdict::Refuse,
+        // No crash of a writer or of its machine looks like this.
+        (Tail::Damaged, Trust::Unknown | Trust::Covered) => Verdict::Refuse,
+    }
+}
+
+/// What was found in a log, and what opening it did or would do.
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("log");
+/// use calybris_wal::{Tail, Verdict, WalOptions, WalWriter, inspect};
+///
+/// WalWriter::<u32>::open(&path)?.append(7)?;
+/// let mut text = std::fs::read_to_string(&path).unwrap();
+/// text.push_str("{\"sequence\":2,\"prev");
+/// std::fs::write(&path, text).unwrap();
+///
+/// let report = inspect(&path, &WalOptions::new())?;
+/// assert_eq!((report.tail, report.verdict), (Tail::Torn, Verdict::CutTail));
+/// println!("{report}");
+///
+/// let log = WalWriter::<u32>::open(&path)?;
+/// assert_eq!(log.report().cut_bytes, 19);
+/// assert!(log.report().kept_tail.as_ref().unwrap().exists());
+/// # Ok::<(), calybris_wal::WalError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct WalReport {
+    /// The log.
+    pub path: PathBuf,
+    /// Entries in the prefix whose chain holds.
+    pub sequence: u64,
+    /// The hash of the last of them.
+    pub last_hash: ChainHash,
+    /// Bytes of the prefix.
+    pub bytes: u64,
+    /// The last sequence the head file says was acknowledged as durable; none without a head file.
+    pub durable_sequence: Option<u64>,
+    /// How the file ends.
+    pub tail: Tail,
+    /// How it stands to the trusted heads.
+    pub trust: Trust,
+    /// What opening does.
+    pub verdict: Verdict,
+    /// Bytes after the prefix that are, or would be, moved away.
+    pub cut_bytes: u64,
+    /// Where they are kept, once they are.
+    pub kept_tail: Option<PathBuf>,
+    /// Where the prefix ends and what is wrong there, as an error would say it.
+    pub damage: Option<String>,
+}
+
+impl fmt::Display for WalReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, bytes, last_hash, .. } = self;
+        writeln!(f, "log      {}", self.path.display())?;
+        writeln!(f, "prefix   {sequence} entries in {bytes} bytes, head {last_hash}")?;
+        match self.durable_sequence {
+            Some(durable) => writeln!(f, "durable  up to {durable}, says the head file")?,
+            None => writeln!(f, "durable  unknown, there is no head file")?,
+        }
+        let tail = match self.tail {
+            Tail::Clean => "none",
+            Tail::Unterminated => "the last line lacks its newline",
+            Tail::Torn => "a line that was not written to its end",
+            Tail::Nul => "zeros where a line was to be written",
+            Tail::Hole => "sectors that were not written",
+            Tail::Damaged => "damage that no crash explains",
+        };
+        writeln!(f, "tail     {tail}")?;
+        if let Some(damage) = &self.damage {
+            writeln!(f, "place    {damage}")?;
+        }
+        match (self.verdict, &self.kept_tail, self.trust) {
+            (Verdict::Open, ..) => write!(f, "verdict  open, nothing to do"),
+            (Verdict::EndLine, ..) => write!(f, "verdict  open, after ending the last line"),
+            (Verdict::CutTail, Some(kept), _) => {
+                write!(f, "verdict  open, {} bytes moved to {}", self.cut_bytes, kept.display())
+            }
+            (Verdict::CutTail, None, _) => {
+                write!(f, "verdict  open, after moving {} bytes to a file beside", self.cut_bytes)
+            }
+            (Verdict::Refuse, _, Trust::Missing) => {
+                write!(f, "verdict  refuse: entries that were acknowledged are missing")
+            }
+            (Verdict::Refuse, _, Trust::Forked) => {
+                write!(f, "verdict  refuse: the log is not the one that was acknowledged")
+            }
+            (Verdict::Refuse, ..) => write!(f, "verdict  refuse, the log is left as it is"),
+        }
+    }
+}
+
+/// Says what opening a log would do, without locking or touching anything.
+///
+/// # Errors
+/// [`WalError::Io`], [`WalError::Key`]; damage is not an error here.
+pub fn inspect(path: &Path, options: &WalOptions) -> Result<WalReport, WalError> {
+    inspect_with_progress(path, options, None)
+}
+
+/// As [`inspect`], telling how far it has come.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_with_progress(
+    path: &Path,
+    options: &WalOptions,
+    progress: Option<&mut dyn FnMut(Progress)>,
+) -> Result<WalReport, WalError> {
+    let key = options.key.as_deref().map(ChainKey::new).transpose()?;
+    let file = options.storage.open_read(path).map_err(WalError::io("open", path))?;
+    Ok(Finding::make(path, &*file, options, key.as_ref(), Head::EMPTY, progress)?.report(path))
+}
+
+/// What a scan, the head file and the anchor come to.
+pub(crate) struct Finding {
+    pub(crate) scanned: Scanned,
+    durable: Option<Head>,
+    /// The trusted head that is not in the prefix.
+    missing: Option<Head>,
+    pub(crate) tail: Tail,
+    trust: Trust,
+}
+
+impl Finding {
+    pub(crate) fn make(
+        path: &Path,
+        file: &dyn StorageFile,
+        options: &WalOptions,
+        key: Option<&ChainKey>,
+        start: Head,
+        progress: Option<&mut dyn FnMut(Progress)>,
+    ) -> Result<Self, WalError> {
+        let durable = head_file::read(path, options, key)?;
+        let anchor = options.anchor.as_ref();
+        if let Some(anchor) = anchor.filter(|anchor| anchor.keyed != key.is_some()) {
+            return Err(WalError::AnchorKey { path: path.to_owned(), keyed: !anchor.keyed });
+        }
+        let anchor = anchor.map(|a| Head { sequence: a.sequence, hash: a.last_hash });
+        let anchors: Vec<Head> = durable.into_iter().chain(anchor).collect();
+        let scan = Scan { path, file, key, start, anchors: &anchors, visitor: None };
+        let scanned = scan.run(progress)?;
+        let tail = tail::classify(path, file, &scanned)?;
+        let missing = anchors
+            .iter()
+            .filter(|anchor| anchor.sequence > scanned.head.sequence)
+            .max_by_key(|a| a.sequence);
+        let forked = matches!(&scanned.broken, Some((_, fault)) if matches!(**fault, EntryFault::Anchor { .. }));
+        let trust = match (forked, missing, anchors.as_slice()) {
+            (true, ..) => Trust::Forked,
+            (_, Some(_), _) => Trust::Missing,
+            (_, None, []) => Trust::Unknown,
+            (_, None, _) => Trust::Covered,
+        };
+        Ok(Self { missing: missing.copied(), scanned, durable, tail, trust })
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        verdict(self.tail, self.trust)
+    }
+
+    pub(crate) fn report(&self, path: &Path) -> WalReport {
+        let Scanned { head, end, bytes, ref broken, .. } = self.scanned;
+        let damage = broken.as_ref().map(|(place, fault)| format!("{place}: {fault}"));
+        let verdict = self.verdict();
+        WalReport {
+            path: path.to_owned(),
+            sequence: head.sequence,
+            last_hash: head.hash,
+            bytes: end,
+            durable_sequence: self.durable.map(|head| head.sequence),
+            tail: self.tail,
+            trust: self.trust,
+            verdict,
+            cut_bytes: if verdict == Verdict::CutTail { bytes - end } else { 0 },
+            kept_tail: None,
+            damage,
+        }
+    }
+
+    /// The error of a refusal.
+    pub(crate) fn refusal(self, path: &Path) -> WalError {
+        let Scanned { head, end, lines, broken, .. } = self.scanned;
+        match (broken, self.missing) {
+            // What no crash leaves is said as a reader says it; so is a hole that nothing vouches for.
+            (Some((place, fault)), missing) if self.tail == Tail::Damaged || missing.is_none() => {
+                WalError::Entry { place: *place, fault }
+            }
+            (broken, missing) => {
+                let (path, line) = (path.to_owned(), lines.saturating_add(1));
+                WalError::AcknowledgedMissing {
+                    place: Box::new(Place { path, line, offset: end, sequence: head.next() }),
+                    durable: missing.map_or(head.sequence, |missing| missing.sequence),
+                    damage: broken.map(|(_, fault)| fault),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Verifying a whole file: in chunks, in parallel, in memory that does not grow with it.
+//!
+//! The hash of an entry needs only what the file says its predecessor's hash is, so chunks are verified
+//! independently; that each chunk continues the one before is checked afterwards, in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use calybris_proof::chain::{ChainHash, ChainKey};
+
+use crate::chain::{Head, hash_of};
+use crate::error::{EntryFault, Fault, Place, WalError};
+use crate::line::{self, Line, MAX_ENTRY_BYTES};
+use crate::lines::{LineError, Lines};
+use crate::storage::StorageFile;
+
+const CHUNK_BYTES: u64 = 1 << 20;
+/// Beyond this many threads the disk or the memory decides.
+const MAX_THREADS: usize = 16;
+
+/// What is done with every verified line, from one thread at a time.
+pub(crate) type Visit<'v> = Box<dyn FnMut(&Line<'_>) -> Result<(), Fault> + 'v>;
+
+/// How far a scan has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes verified.
+    pub bytes: u64,
+    /// Bytes to verify.
+    pub total_bytes: u64,
+    /// The last sequence verified.
+    pub sequence: u64,
+}
+
+/// A file to verify.
+pub(crate) struct Scan<'a, 'v> {
+    pub(crate) path: &'a Path,
+    pub(crate) file: &'a dyn StorageFile,
+    pub(crate) key: Option<&'a ChainKey>,
+    /// What the file's first entry follows.
+    pub(crate) start: Head,
+    /// Heads the chain must pass through, if it gets that far.
+    pub(crate) anchors: &'a [Head],
+    /// Makes what is called for every line of one chunk.
+    pub(crate) visitor: Option<&'a (dyn Fn() -> Visit<'v> + Sync)>,
+}
+
+/// What a scan found: the longest prefix whose chain holds, and what ended it.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    /// After the last entry that holds.
+    pub(crate) head: Head,
+    /// Where that entry's line ends, blank lines after it included.
+    pub(crate) end: u64,
+    /// Whether the last line of the prefix has its newline.
+    pub(crate) terminated: bool,
+    /// Lines of the prefix, blank ones included.
+    pub(crate) lines: u64,
+    /// The file's length when the scan began.
+    pub(crate) bytes: u64,
+    /// What is wrong with the line that follows the prefix, none at the end of the file.
+    pub(crate) broken: Option<(Box<Place>, Fault)>,
+}
+
+/// The lines that start in one chunk, verified among themselves.
+struct Chunk {
+    /// The first entry's sequence and what it says it follows; its line among the chunk's, and its offset.
+    first: Option<(u64, ChainHash, u64, u64)>,
+    /// After the last entry that holds.
+    head: Option<Head>,
+    end: u64,
+    terminated: bool,
+    lines: u64,
+    /// The line that does not hold: its offset and fault.
+    broken: Option<(u64, Fault)>,
+}
+
+impl Scan<'_, '_> {
+    /// Verifies the file as it is now.
+    pub(crate) fn run(
+        &self,
+        progress: Option<&mut dyn FnMut(Progress)>,
+    ) -> Result<Scanned, WalError> {
+        let bytes = self.file.len().map_err(WalError::io("measure", self.path))?;
+        let chunks = bytes.div_ceil(CHUNK_BYTES);
+        let mut found =
+            Scanned { head: self.start, end: 0, terminated: true, lines: 0, bytes, broken: None };
+        let mut progress = progress;
+        let mut join = |index: u64, chunk: Chunk| {
+            found.join(self.path, chunk);
+            if let Some(report) = progress.as_mut() {
+                let bytes = (index + 1).saturating_mul(CHUNK_BYTES).min(bytes);
+                report(Progress { bytes, total_bytes: found.bytes, sequence: found.head.sequence });
+            }
+            found.broken.is_none()
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        if threads == 1 || chunks <= 1 {
+            for index in 0..chunks {
+                if !join(index, self.chunk(index, bytes)?) {
+                    break;
+                }
+            }
+        } else {
+            self.run_on(threads, chunks, bytes, &mut join)?;
+        }
+        Ok(found)
+    }
+
+    /// Verifies chunks on `threads` threads and joins them in order, until `join` has seen enough.
+    fn run_on(
+        &self,
+        threads: usize,
+        chunks: u64,
+        bytes: u64,
+        join: &mut dyn FnMut(u64, Chunk) -> bool,
+    ) -> Result<(), WalError> {
+        let next = AtomicU64::new(0);
+        // What is verified ahead of the chunk that is waited for is bounded by this.
+        let (sender, receiver) = mpsc::sync_channel(threads);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                let (next, sender) = (&next, sender.clone());
+                scope.spawn(move || {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        if index >= chunks
+                            || sender.send((index, self.chunk(index, bytes))).is_err()
+                        {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            let mut early = BTreeMap::new();
+            for due in 0..chunks {
+                let chunk = loop {
+                    if let Some(chunk) = early.remove(&due) {
+                        break chunk;
+                    }
+                    match receiver.recv() {
+                        Ok((index, chunk)) => drop(early.insert(index, chunk)),
+                        // A worker panicked in a visitor; leaving the scope passes that on.
+                        Err(mpsc::RecvError) => return Ok(()),
+                    }
+                };
+                if !join(due, chunk?) {
+                    break;
+                }
+            }
+            drop(receiver);
+            Ok(())
+        })
+    }
+
+    /// Verifies the lines that start in chunk `index`.
+    fn chunk(&self, index: u64, bytes: u64) -> Result<Chunk, WalError> {
+        let start = index.saturating_mul(CHUNK_BYTES);
+        let (limit, mut chunk) = (start.saturating_add(CHUNK_BYTES), Chunk::new(start));
+        let mut visit = self.visitor.map(|visitor| visitor());
+        // One byte early: what ends there or is cut through belongs to the chunk before.
+        let mut lines = Lines::new(self.file, start.saturating_sub(1), bytes);
+        let read = |error| match error {
+            LineError::Io(source) => Err(WalError::io("read", self.path)(source)),
+            LineError::TooLong { offset, found } => Ok((offset, found)),
+        };
+        if index > 0 {
+            if let Err(error) = lines.next_line() {
+                // The chunk in which this line starts reports it, and the scan ends there.
+                return read(error).map(|_| chunk);
+            }
+        }
+        while lines.offset() < limit {
+            let raw = match lines.next_line() {
+                Ok(None) => break,
+                Ok(Some(raw)) => raw,
+                Err(error) => {
+                    let (offset, found) = read(error)?;
+                    let fault = EntryFault::TooLong { found, limit: MAX_ENTRY_BYTES };
+                    chunk.broken = Some((offset, fault.into()));
+                    break;
+                }
+            };
+            if !line::is_blank(raw.bytes) {
+                let outcome = line::parse(raw.bytes).and_then(|line| {
+                    let head = chunk.follow(&line, raw.offset, self.key)?;
+                    self.check_anchors(head)?;
+                    visit.as_mut().map_or(Ok(()), |visit| visit(&line))?;
+                    chunk.head = Some(head);
+                    Ok(())
+                });
+                if let Err(fault) = outcome {
+                    chunk.broken = Some((raw.offset, fault));
+                    break;
+                }
+            }
+            (chunk.end, chunk.terminated) = (raw.end(), raw.terminated);
+            chunk.lines += 1;
+        }
+        Ok(chunk)
+    }
+
+    fn check_anchors(&self, head: Head) -> Result<(), Fault> {
+        let due = self.anchors.iter().find(|anchor| anchor.sequence == head.sequence);
+        match due {
+            Some(anchor) if !anchor.hash.ct_eq(&head.hash) => {
+                Err(EntryFault::Anchor { found: head.hash, expected: anchor.hash }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Chunk {
+    fn new(start: u64) -> Self {
+        Self { first: None, head: None, end: start, terminated: true, lines: 0, broken: None }
+    }
+
+    /// The head after `line`; the chunk's first entry is believed in what it says it follows.
+    fn follow(
+        &mut self,
+        line: &Line<'_>,
+        offset: u64,
+        key: Option<&ChainKey>,
+    ) -> Result<Head, Fault> {
+        if let Some(head) = self.head {
+            return head.follow(line, key);
+        }
+        let previous = hash_of(line.previous_hash, "a previous_hash")?;
+        self.first = Some((line.sequence, previous, self.lines, offset));
+        Head { sequence: line.sequence.wrapping_sub(1), hash: previous }.follow(line, key)
+    }
+}
+
+impl Scanned {
+    /// Continues with the next chunk, if its first entry follows.
+    fn join(&mut self, path: &Path, chunk: Chunk) {
+        let place = |lines: u64, offset: u64, head: Head| {
+            let line = lines.saturating_add(1);
+            Box::new(Place { path: path.to_owned(), line, offset, sequence: head.next() })
+        };
+        if let Some((sequence, previous, lines_before, offset)) = chunk.first {
+            if let Err(fault) = self.head.is_followed_by(sequence, &previous) {
+                // Blank lines before it are part of the prefix.
+                self.lines += lines_before;
+                self.end = offset;
+                self.broken = Some((place(self.lines, offset, self.head), fault));
+                return;
+            }
+        }
+        self.head = chunk.head.unwrap_or(self.head);
+        self.lines += chunk.lines;
+        if chunk.lines > 0 {
+            (self.end, self.terminated) = (chunk.end, chunk.terminated);
+        }
+        self.broken =
+            chunk.broken.map(|(offset, fault)| (place(self.lines, offset, self.head), fault));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The parallel scan against the sequential reader, over several chunks, on whole and damaged files.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::reader::visit_lines;
+use crate::storage::{Memory, Storage as _};
+
+/// A log of about `bytes` bytes with entries of very different lengths and some blank lines.
+fn log(bytes: usize, key: Option<&ChainKey>) -> Vec<u8> {
+    let (mut out, mut head) = (Vec::new(), Head::EMPTY);
+    while out.len() < bytes {
+        let length = usize::try_from(head.sequence * 7_919 % 5_000).unwrap();
+        let payload = format!("\"{}\"", "x".repeat(length));
+        let hash = calybris_proof::chain::link_hash(&head.hash, payload.as_bytes(), key);
+        line::write(&mut out, head.next(), &head.hash, &hash, payload.as_bytes());
+        if head.sequence % 97 == 0 {
+            out.extend_from_slice(b" \n\n");
+        }
+        head = Head { sequence: head.next(), hash };
+    }
+    out
+}
+
+/// What both say: the head, or the error's text.
+fn both(bytes: &[u8]) -> (String, String) {
+    let memory = Memory::default();
+    let path = Path::new("log");
+    memory.write(path, bytes);
+    let file = memory.open_read(path).unwrap();
+    let scan =
+        Scan { path, file: &*file, key: None, start: Head::EMPTY, anchors: &[], visitor: None };
+    let parallel = scan.run(None).unwrap();
+    let parallel = match parallel.broken {
+        Some((place, fault)) => format!("{place}: {fault}"),
+        None => {
+            assert_eq!(parallel.end, bytes.len() as u64);
+            assert_eq!(parallel.terminated, bytes.is_empty() || bytes.ends_with(b"\n"));
+            format!("{:?}", parallel.head)
+        }
+    };
+    let sequential = visit_lines(path, &*file, None, &mut |_, _| Ok(()));
+    (parallel, sequential.map_or_else(|e| e.to_string(), |head| format!("{head:?}")))
+}
+
+#[test]
+fn agrees_on_whole_files_of_every_size_around_a_chunk() {
+    let chunk = usize::try_from(CHUNK_BYTES).unwrap();
+    for bytes in [0, 1, chunk - 3_000, chunk, 3 * chunk + 5] {
+        let whole = log(bytes, None);
+        let (parallel, sequential) = both(&whole);
+        assert_eq!(parallel, sequential);
+        assert!(parallel.starts_with("Head"), "{parallel}");
+        let (parallel, sequential) = both(whole.strip_suffix(b"\n").unwrap_or_default());
+        assert_eq!(parallel, sequential);
+    }
+}
+
+#[test]
+fn a_line_across_chunks_and_one_over_the_limit_are_placed() {
+    let mut bytes = log(1_000, None);
+    let good = bytes.len();
+    bytes.resize(good + usize::try_from(MAX_ENTRY_BYTES).unwrap() * 2, b'x');
+    bytes.extend_from_slice(b"\n");
+    bytes.extend(log(3_000_000, None));
+    let (parallel, sequential) = both(&bytes);
+    assert!(parallel.contains("or more, at most 16777216 are allowed"), "{parallel}");
+    assert_eq!(parallel.split(": ").next(), sequential.split(": ").next());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn agrees_on_damaged_files(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..5u8, any::<u8>()), 1..3),
+    ) {
+        let mut bytes = log(2_500_000, None);
+        for (at, kind, value) in edits {
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = value,
+                1 => bytes[at] ^= 1 << (value % 8),
+                2 => bytes.truncate(at + 1),
+                3 => drop(bytes.remove(at)),
+                _ => {
+                    let end = (at + 4_096).min(bytes.len());
+                    bytes[at..end].fill(0);
+                }
+            }
+        }
+        let (parallel, sequential) = both(&bytes);
+        prop_assert_eq!(parallel, sequential);
+    }
+}
