@@ -70,6 +70,40 @@ pub enum PersistError {
         /// The last entry of the log.
         found: u64,
     },
+    /// The log has another entry where the snapshot was taken: they do not belong together.
+    #[error("{} was not taken after entry {sequence} of {}", snapshot.display(), log.display())]
+    Forked {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// The log.
+        log: PathBuf,
+        /// The entry.
+        sequence: u64,
+    },
+    /// The log says something about the ledger that cannot be.
+    #[error("{} sequence {sequence}: {reason}", path.display())]
+    Divergent {
+        /// The log.
+        path: PathBuf,
+        /// The entry.
+        sequence: u64,
+        /// What it says and what is so.
+        reason: String,
+    },
+    /// The operation is too large to be logged; nothing happened.
+    #[error("operation has {found} bytes as JSON, at most {limit} are allowed")]
+    OperationTooLarge {
+        /// Its bytes.
+        found: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// A thread panicked while it changed the ledger; open it again.
+    #[error("{}: a thread panicked in the middle of an operation, open the ledger again", path.display())]
+    Abandoned {
+        /// The ledger.
+        path: PathBuf,
+    },
     /// The log is broken or cannot be written.
     #[error(transparent)]
     Wal(#[from] WalError),

@@ -1,0 +1,8 @@
+//! The durable ledger: what comes back after a restart and a fault.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod workload;
