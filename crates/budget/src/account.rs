@@ -10,8 +10,10 @@ use crate::{
     window::Meter,
 };
 
-/// No parent.
+/// The parent of a tenant without parent.
 pub(crate) const ROOT: u32 = u32::MAX;
+/// The parent of an account without tenant: not opened yet, or replaced by a restore.
+const NOBODY: u32 = u32::MAX - 1;
 
 /// The amounts of a tenant, in microcents. None is negative.
 ///
@@ -56,12 +58,11 @@ pub(crate) struct Account {
     /// The next hold id, or a multiple of the block size when a block has to be fetched first.
     pub(crate) next_hold: u64,
     /// The snapshot epoch this account was last seen in.
-    pub(crate) epoch: u64,
+    pub(crate) epoch: u32,
+    /// The account of the parent, or [`ROOT`].
+    pub(crate) parent: u32,
     /// What most tenants never need. Absent means all defaults.
     pub(crate) extras: Option<Box<Extras>>,
-    pub(crate) parent: u32,
-    /// False before the tenant is opened and after a restore has replaced it.
-    pub(crate) present: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -92,28 +93,33 @@ impl Default for Account {
             next_hold: 0,
             epoch: 0,
             extras: None,
-            parent: ROOT,
-            present: false,
+            parent: NOBODY,
         }
     }
 }
 
 impl Account {
+    /// Whether this is the account of a tenant.
+    #[inline(always)]
+    pub(crate) fn is_present(&self) -> bool {
+        self.parent != NOBODY
+    }
+
     pub(crate) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn clock(&self) -> u64 {
         self.extras.as_ref().map_or(0, |extras| extras.clock)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn overdraft(&self) -> i64 {
         self.extras.as_ref().map_or(0, |extras| extras.overdraft)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn balances(&self) -> Balances {
         Balances {
             initial_microcents: self.initial,
@@ -125,7 +131,7 @@ impl Account {
     }
 
     /// Whether the scope lets `amount` be set aside.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self, amount: i64, now: u64) -> Result<(), RefusalReason> {
         if let Some(extras) = &self.extras {
             extras.open_for_holds()?;
@@ -151,7 +157,7 @@ impl Account {
     }
 
     /// Sets an admitted amount aside.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_aside(&mut self, amount: i64, now: u64) {
         self.remaining -= amount;
         self.reserved += amount;
@@ -161,7 +167,7 @@ impl Account {
     }
 
     /// Whether the scope lets `spent` be settled against `held`, and the debt that would make.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit_spend(&self, held: i64, spent: i64) -> Result<(), RefusalReason> {
         if spent - held <= self.remaining {
             return Ok(());
@@ -180,7 +186,7 @@ impl Account {
     }
 
     /// Ends `held` of what is set aside, `spent` of it spent, the rest given back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self, held: i64, spent: i64, began: u64, now: u64) {
         self.reserved -= held;
         self.committed += spent;

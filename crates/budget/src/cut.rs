@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::{
     account::{Account, Balances},
-    primitive::{AtomicU64, Mutex, Ordering},
+    primitive::{AtomicU32, Ordering, ShortMutex},
 };
 
 /// What a cut shows of each account.
@@ -22,11 +22,12 @@ pub(crate) enum Depth {
     Everything,
 }
 
-/// Epochs go up in fours: idle, balances, idle, everything.
-const STEP: u64 = 4;
+/// Epochs go up in fours: idle, balances, idle, everything. They may wrap: every cut visits every
+/// account, so none is ever more than one cut behind.
+const STEP: u32 = 4;
 
 impl Depth {
-    fn of(epoch: u64) -> Option<Self> {
+    fn of(epoch: u32) -> Option<Self> {
         match epoch % STEP {
             1 => Some(Self::Balances),
             3 => Some(Self::Everything),
@@ -34,12 +35,13 @@ impl Depth {
         }
     }
 
-    fn after(self, epoch: u64) -> u64 {
-        let next = (epoch / STEP + 1) * STEP;
-        next + match self {
-            Self::Balances => 1,
-            Self::Everything => 3,
-        }
+    fn after(self, epoch: u32) -> u32 {
+        let idle = epoch - epoch % STEP;
+        idle.wrapping_add(STEP)
+            + match self {
+                Self::Balances => 1,
+                Self::Everything => 3,
+            }
     }
 }
 
@@ -52,14 +54,14 @@ pub(crate) enum Picture {
 
 #[derive(Debug, Default)]
 pub(crate) struct Cut {
-    epoch: AtomicU64,
+    epoch: AtomicU32,
     /// Pictures by account index, until the snapshot in progress fetches them.
-    kept: Mutex<HashMap<u32, Option<Picture>>>,
+    kept: ShortMutex<HashMap<u32, Option<Picture>>>,
 }
 
 /// `None` for an account that is not there.
 fn picture(account: &Account, depth: Depth) -> Option<Picture> {
-    account.present.then(|| match depth {
+    account.is_present().then(|| match depth {
         Depth::Balances => {
             Picture::Balances { balances: account.balances(), open_holds: account.holds.len() }
         }
@@ -70,20 +72,20 @@ fn picture(account: &Account, depth: Depth) -> Option<Picture> {
 impl Cut {
     /// The epoch an operation belongs to. Read with its whole path locked.
     #[inline]
-    pub(crate) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Acquire)
     }
 
     /// To be called on every account of a path before it changes.
     #[inline]
-    pub(crate) fn before_change(&self, epoch: u64, index: u32, account: &mut Account) {
+    pub(crate) fn before_change(&self, epoch: u32, index: u32, account: &mut Account) {
         if account.epoch != epoch {
             self.enter_epoch(epoch, index, account);
         }
     }
 
     #[cold]
-    fn enter_epoch(&self, epoch: u64, index: u32, account: &mut Account) {
+    fn enter_epoch(&self, epoch: u32, index: u32, account: &mut Account) {
         if let Some(depth) = Depth::of(epoch) {
             let before = picture(account, depth);
             self.kept.lock().insert(index, before);
@@ -92,14 +94,14 @@ impl Cut {
     }
 
     /// Starts a cut and gives its epoch. One at a time, and with the set of accounts locked.
-    pub(crate) fn begin(&self, depth: Depth) -> u64 {
+    pub(crate) fn begin(&self, depth: Depth) -> u32 {
         let epoch = depth.after(self.epoch());
         self.epoch.store(epoch, Ordering::Release);
         epoch
     }
 
     /// The account as it was when the cut of `epoch` began.
-    pub(crate) fn visit(&self, epoch: u64, index: u32, account: &mut Account) -> Option<Picture> {
+    pub(crate) fn visit(&self, epoch: u32, index: u32, account: &mut Account) -> Option<Picture> {
         if account.epoch == epoch {
             return self.kept.lock().remove(&index).flatten();
         }
@@ -108,7 +110,7 @@ impl Cut {
     }
 
     /// Ends the cut; pictures nobody asked for are dropped.
-    pub(crate) fn end(&self, epoch: u64) {
+    pub(crate) fn end(&self, epoch: u32) {
         self.epoch.store(epoch + 1, Ordering::Release);
         self.kept.lock().clear();
     }

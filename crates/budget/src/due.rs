@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::primitive::Mutex;
+use crate::primitive::ShortMutex;
 
 /// The deadlines of one tenant's open holds.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,7 @@ impl Deadlines {
 
 /// Tenants by a deadline no later than their first. An entry may be stale; none is missing.
 #[derive(Debug, Default)]
-pub(crate) struct DueTenants(Mutex<BTreeSet<(u64, u32)>>);
+pub(crate) struct DueTenants(ShortMutex<BTreeSet<(u64, u32)>>);
 
 impl DueTenants {
     /// Makes sure the ledger knows of the tenant's first deadline.

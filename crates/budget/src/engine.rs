@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     account::{Balances, TenantStatus},
     hold::Hold,
-    keys::Limits,
+    keys::{Limits, Request},
     ledger::Ledger,
     operation::{Call, HoldAction, LedgerOperation, TenantAction},
     outcome::{BudgetError, BudgetReservation, BudgetSettlement, TopUpResult},
@@ -126,7 +126,8 @@ impl BudgetEngine {
             return (BudgetReservation::MissingTenant, None);
         };
         let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
-        BudgetReservation::of(self.ledger.perform(tenant, &reserve, Call::default()))
+        let answer = self.ledger.ask(tenant, &Request::Tenant(reserve), Call::default());
+        BudgetReservation::of(answer)
     }
 
     /// Sets an amount aside in a guard that gives it back when dropped.
@@ -155,8 +156,8 @@ impl BudgetEngine {
         let Some(tenant) = self.ledger.store.by_hold(reservation_id) else {
             return BudgetSettlement::MissingReservation;
         };
-        let commit = HoldAction::Commit { actual_microcents };
-        let answer = self.ledger.settle(tenant, reservation_id, &commit, Call::default());
+        let commit = Request::Hold(reservation_id, HoldAction::Commit { actual_microcents });
+        let answer = self.ledger.ask(tenant, &commit, Call::default());
         BudgetSettlement::committed(answer)
     }
 
@@ -165,8 +166,8 @@ impl BudgetEngine {
         let Some(tenant) = self.ledger.store.by_hold(reservation_id) else {
             return BudgetSettlement::MissingReservation;
         };
-        let release = &HoldAction::Release;
-        let answer = self.ledger.settle(tenant, reservation_id, release, Call::default());
+        let release = Request::Hold(reservation_id, HoldAction::Release);
+        let answer = self.ledger.ask(tenant, &release, Call::default());
         BudgetSettlement::released(answer)
     }
 

@@ -1,12 +1,14 @@
 //! The open holds of one tenant.
 //!
-//! Ids rise by one, and most holds are settled soon after they are made: a small ring indexed by
-//! the low bits of the id answers for those without hashing. A hold still open when its place in
-//! the ring is needed again moves to an ordered map, so a long-lived hold costs the new ones nothing.
+//! Most tenants have one open hold at a time, and it lies in the account itself. More of them, and
+//! those with a deadline, are in a small ring indexed by the low bits of the id, which answers
+//! without hashing: ids rise by one and most holds are settled soon after they are made. One still
+//! open when its place in the ring is needed again moves to an ordered map, so that a long-lived hold
+//! costs the new ones nothing.
 
 use std::collections::BTreeMap;
 
-/// An open hold: what is still set aside, and since and until when in caller time.
+/// An open hold: what is still set aside, since and until when in caller time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OpenHold {
     pub(crate) amount: i64,
@@ -18,38 +20,86 @@ pub(crate) struct OpenHold {
 /// No deadline. Nothing is due before the end of time.
 pub(crate) const FOREVER: u64 = u64::MAX;
 
+/// 0 is no hold's id.
+const NO_HOLD: u64 = 0;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holds {
+    /// Of the one hold that lies here, if its id is not [`NO_HOLD`]; it has no deadline.
+    id: u64,
+    amount: i64,
+    began: u64,
+    others: Option<Box<Others>>,
+}
+
+impl Holds {
+    #[inline(always)]
+    pub(crate) fn insert(&mut self, id: u64, hold: OpenHold) {
+        if self.id == NO_HOLD && hold.deadline == FOREVER {
+            (self.id, self.amount, self.began) = (id, hold.amount, hold.began);
+        } else {
+            self.others.get_or_insert_default().insert(id, hold);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, id: u64) -> Option<OpenHold> {
+        if self.id == id && id != NO_HOLD {
+            return Some(OpenHold { amount: self.amount, began: self.began, deadline: FOREVER });
+        }
+        self.others.as_ref()?.get(id)
+    }
+
+    #[inline(always)]
+    pub(crate) fn remove(&mut self, id: u64) -> Option<OpenHold> {
+        if self.id == id && id != NO_HOLD {
+            self.id = NO_HOLD;
+            return Some(OpenHold { amount: self.amount, began: self.began, deadline: FOREVER });
+        }
+        self.others.as_mut()?.remove(id)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        u64::from(self.id != NO_HOLD) + self.others.as_ref().map_or(0, |others| others.len())
+    }
+
+    /// Every open hold, by id.
+    pub(crate) fn all(&self) -> BTreeMap<u64, OpenHold> {
+        let here = self.get(self.id).map(|hold| (self.id, hold));
+        here.into_iter().chain(self.others.iter().flat_map(|others| others.iter())).collect()
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// 0 is no hold's id.
     id: u64,
     hold: OpenHold,
 }
 
-const EMPTY: Slot = Slot { id: 0, hold: OpenHold { amount: 0, began: 0, deadline: FOREVER } };
+const EMPTY: Slot = Slot { id: NO_HOLD, hold: OpenHold { amount: 0, began: 0, deadline: FOREVER } };
 const SMALLEST_RING: usize = 2;
 const LARGEST_RING: usize = 1_024;
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Holds {
+struct Others {
     /// Empty or a power of two of slots.
-    ring: Box<[Slot]>,
-    in_ring: u32,
-    #[expect(clippy::box_collection, reason = "few of millions of tenants need more than a word")]
-    older: Option<Box<BTreeMap<u64, OpenHold>>>,
+    ring: Vec<Slot>,
+    in_ring: usize,
+    older: BTreeMap<u64, OpenHold>,
 }
 
-impl Holds {
+impl Others {
     #[inline]
-    fn place(&mut self, id: u64) -> Option<&mut Slot> {
-        let mask = self.ring.len().wrapping_sub(1);
+    fn place(&self, id: u64) -> usize {
         let low_bits = usize::try_from(id & 0xffff_ffff).unwrap_or(0);
-        self.ring.get_mut(low_bits & mask)
+        low_bits & self.ring.len().wrapping_sub(1)
     }
 
     #[inline]
-    pub(crate) fn insert(&mut self, id: u64, hold: OpenHold) {
-        match self.place(id) {
-            Some(slot) if slot.id == 0 => {
+    fn insert(&mut self, id: u64, hold: OpenHold) {
+        let place = self.place(id);
+        match self.ring.get_mut(place) {
+            Some(slot) if slot.id == NO_HOLD => {
                 *slot = Slot { id, hold };
                 self.in_ring += 1;
             }
@@ -60,58 +110,49 @@ impl Holds {
     #[cold]
     fn make_room_and_insert(&mut self, id: u64, hold: OpenHold) {
         let len = self.ring.len();
-        if len < LARGEST_RING && self.in_ring as usize * 2 >= len {
-            let larger = vec![EMPTY; (len * 2).max(SMALLEST_RING)].into_boxed_slice();
+        let place = self.place(id);
+        if len < LARGEST_RING && self.in_ring * 2 >= len {
+            let larger = vec![EMPTY; (len * 2).max(SMALLEST_RING)];
             let smaller = std::mem::replace(&mut self.ring, larger);
             self.in_ring = 0;
-            for slot in smaller.into_iter().filter(|slot| slot.id != 0) {
+            for slot in smaller.into_iter().filter(|slot| slot.id != NO_HOLD) {
                 self.insert(slot.id, slot.hold);
             }
             self.insert(id, hold);
-        } else if let Some(slot) = self.place(id) {
+        } else if let Some(slot) = self.ring.get_mut(place) {
             let evicted = std::mem::replace(slot, Slot { id, hold });
-            self.older.get_or_insert_default().insert(evicted.id, evicted.hold);
+            self.older.insert(evicted.id, evicted.hold);
         }
     }
 
     #[inline]
-    pub(crate) fn get(&mut self, id: u64) -> Option<OpenHold> {
-        self.get_mut(id).copied()
-    }
-
-    #[inline]
-    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut OpenHold> {
-        let mask = self.ring.len().wrapping_sub(1);
-        let low_bits = usize::try_from(id & 0xffff_ffff).unwrap_or(0);
-        match self.ring.get_mut(low_bits & mask) {
-            Some(slot) if slot.id == id && id != 0 => Some(&mut slot.hold),
-            _ => self.older.as_mut()?.get_mut(&id),
+    fn get(&self, id: u64) -> Option<OpenHold> {
+        match self.ring.get(self.place(id)) {
+            Some(slot) if slot.id == id && id != NO_HOLD => Some(slot.hold),
+            _ => self.older.get(&id).copied(),
         }
     }
 
     #[inline]
-    pub(crate) fn remove(&mut self, id: u64) -> Option<OpenHold> {
-        match self.place(id) {
-            Some(slot) if slot.id == id && id != 0 => {
-                let hold = std::mem::replace(slot, EMPTY).hold;
+    fn remove(&mut self, id: u64) -> Option<OpenHold> {
+        let place = self.place(id);
+        match self.ring.get_mut(place) {
+            Some(slot) if slot.id == id && id != NO_HOLD => {
                 self.in_ring -= 1;
-                Some(hold)
+                Some(std::mem::replace(slot, EMPTY).hold)
             }
-            _ => self.older.as_mut()?.remove(&id),
+            _ => self.older.remove(&id),
         }
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        u64::from(self.in_ring) + self.older.as_ref().map_or(0, |older| older.len() as u64)
+    fn len(&self) -> u64 {
+        (self.in_ring + self.older.len()) as u64
     }
 
-    /// Every open hold, by id.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, OpenHold)> {
-        let older = self.older.iter().flat_map(|older| older.iter().map(|(id, hold)| (*id, *hold)));
-        let recent = self.ring.iter().filter(|slot| slot.id != 0).map(|slot| (slot.id, slot.hold));
-        let mut all: Vec<_> = older.chain(recent).collect();
-        all.sort_unstable_by_key(|(id, _)| *id);
-        all.into_iter()
+    fn iter(&self) -> impl Iterator<Item = (u64, OpenHold)> {
+        let recent = self.ring.iter().filter(|slot| slot.id != NO_HOLD);
+        let recent = recent.map(|slot| (slot.id, slot.hold));
+        recent.chain(self.older.iter().map(|(id, hold)| (*id, *hold)))
     }
 }
 
@@ -129,18 +170,19 @@ mod tests {
             let mut next = 1_u64;
             for (what, pick) in steps {
                 if what < 5 {
-                    let hold = OpenHold { amount: i64::from(pick), began: 0, deadline: FOREVER };
+                    let deadline = if what < 2 { u64::from(pick) } else { FOREVER };
+                    let hold = OpenHold { amount: i64::from(pick), began: next / 3, deadline };
                     holds.insert(next, hold);
                     model.insert(next, hold);
                     next += 1;
                 } else {
                     let id = u64::from(pick) % next;
-                    prop_assert_eq!(holds.get_mut(id).copied(), model.get(&id).copied());
+                    prop_assert_eq!(holds.get(id), model.get(&id).copied());
                     prop_assert_eq!(holds.remove(id), model.remove(&id));
                 }
                 prop_assert_eq!(holds.len(), model.len() as u64);
             }
-            prop_assert!(holds.iter().eq(model));
+            prop_assert_eq!(holds.all(), model);
         }
     }
 }

@@ -24,7 +24,6 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Runs `operation` on the locked path of a tenant, following the name when a restore has put
     /// another account in its place.
-    #[inline]
     pub(crate) fn on_path<R>(
         &self,
         address: Address<'_>,
@@ -56,91 +55,96 @@ impl Ledger {
         }
     }
 
-    #[inline]
-    pub(crate) fn perform(
-        &self,
-        tenant: Address<'_>,
-        action: &TenantAction,
-        call: Call<'_>,
-    ) -> Answer {
-        self.on_path(tenant, |index, path| {
-            let take_id = |own: &mut _| self.store.next_hold_id(index, own);
-            let run = |path: Path<'_, '_>, now| rules::on_tenant(path, action, now, take_id);
-            let answer = self.answer(path, call, || Request::Tenant(*action), run);
-            self.announce(index, path);
-            answer
-        })
-    }
-
-    /// `tenant` is the one the hold is looked for at; a hold of another is a missing one.
-    #[inline]
-    pub(crate) fn settle(
-        &self,
-        tenant: Address<'_>,
-        hold: u64,
-        action: &HoldAction,
-        call: Call<'_>,
-    ) -> Answer {
-        self.on_path(tenant, |index, path| {
-            let run = |path: Path<'_, '_>, now| rules::on_hold(path, hold, action, now);
-            let answer = self.answer(path, call, || Request::Hold(hold, *action), run);
-            self.announce(index, path);
-            answer
-        })
-    }
-
-    #[inline]
-    fn announce<S: Scope>(&self, index: u32, path: &mut [S]) {
-        if let Some(extras) = path.first_mut().and_then(|tenant| tenant.extras.as_mut()) {
-            self.due.announce(index, &mut extras.deadlines);
+    /// Asks a tenant something. A hold that is not this tenant's is a missing one.
+    ///
+    /// Inlined, with the request a constant, into the calls that have to be fast; they lead to a
+    /// tenant without parent most of the time.
+    #[inline(always)]
+    pub(crate) fn ask(&self, tenant: Address<'_>, request: &Request, call: Call<'_>) -> Answer {
+        match self.store.lock_alone(tenant) {
+            Some(mut own) => {
+                self.answer(tenant.index, std::slice::from_mut(&mut own), request, call)
+            }
+            None => self.ask_along(tenant, request, call),
         }
     }
 
-    /// Runs an operation at the time of its path, or gives the answer its key was given before.
-    #[inline]
+    #[inline(never)]
+    pub(crate) fn ask_along(
+        &self,
+        tenant: Address<'_>,
+        request: &Request,
+        call: Call<'_>,
+    ) -> Answer {
+        self.on_path(tenant, |index, path| self.answer(index, path, request, call))
+    }
+
+    /// Runs a request at the time of its path, or gives the answer its key was given before.
+    #[inline(always)]
     fn answer<S: Scope>(
         &self,
+        index: u32,
         path: &mut [S],
+        request: &Request,
         call: Call<'_>,
-        request: impl FnOnce() -> Request,
-        run: impl FnOnce(&mut [S], u64) -> Answer,
     ) -> Answer {
         let now = path.iter().fold(call.now, |now, scope| now.max(scope.clock()));
-        match call.key {
-            None => {
-                let receipt = run(path, now)?;
-                advance(path, now);
-                Ok(receipt)
-            }
-            Some(key) => self.answer_once(path, key, now, request(), run),
+        if let Some(key) = call.key {
+            return self.answer_once(index, path, request, now, key);
         }
+        let receipt = self.run(index, path, request, now)?;
+        advance(path, now);
+        Ok(receipt)
     }
 
     /// A refusal is an answer too, and kept; but a hold that is not open leaves no trace, because
     /// its tenant need not be known for ever, and it will never be open again.
+    #[inline(never)]
     fn answer_once<S: Scope>(
         &self,
+        index: u32,
         path: &mut [S],
-        key: &str,
+        request: &Request,
         now: u64,
-        request: Request,
-        run: impl FnOnce(&mut [S], u64) -> Answer,
+        key: &str,
     ) -> Answer {
         check_key(key)?;
         let keys = path.first().and_then(|tenant| Some(&tenant.extras.as_ref()?.keys));
-        if let Some(first) = keys.and_then(|keys| keys.recall(key, &request)) {
+        if let Some(first) = keys.and_then(|keys| keys.recall(key, request)) {
             return first;
         }
         self.limits.check_room(keys, now)?;
-        let answer = run(path, now);
+        let answer = self.run(index, path, request, now);
         if let Err(Barrier { reason: RefusalReason::MissingHold { .. }, .. }) = answer {
             return answer;
         }
         advance(path, now);
         if let Some(tenant) = path.first_mut() {
-            tenant.extras_mut().keys.keep(&self.limits, key, Record { at: now, request, answer });
+            let record = Record { at: now, request: *request, answer };
+            tenant.extras_mut().keys.keep(&self.limits, key, record);
         }
         answer
+    }
+
+    #[inline(always)]
+    fn run<S: Scope>(&self, index: u32, path: &mut [S], request: &Request, now: u64) -> Answer {
+        let receipt = match request {
+            Request::Open { parent, .. } => return reopen(path, *parent),
+            Request::Tenant(action) => {
+                let take_id = |own: &mut _| self.store.next_hold_id(index, own);
+                rules::on_tenant(path, action, now, take_id)?
+            }
+            Request::Hold(hold, action) => rules::on_hold(path, *hold, action, now)?,
+        };
+        self.announce(index, path);
+        Ok(receipt)
+    }
+
+    #[inline(always)]
+    fn announce<S: Scope>(&self, index: u32, path: &mut [S]) {
+        if let Some(extras) = path.first_mut().and_then(|tenant| tenant.extras.as_mut()) {
+            self.due.announce(index, &mut extras.deadlines);
+        }
     }
 
     /// Creates a tenant, or leaves the one of that name as it is.
@@ -166,9 +170,7 @@ impl Ledger {
         let request = Request::Open { parent: parent_index, initial };
         if let Some(tenant) = self.present(name) {
             drop(registry);
-            let reopen = |path: Path<'_, '_>, _| reopen(path, parent_index);
-            let answer =
-                self.on_path(tenant, |_, path| self.answer(path, call, || request, reopen));
+            let answer = self.ask(tenant, &request, call);
             return answer.map_err(|barrier| self.refusal(name, barrier));
         }
         self.create(&mut registry, name, request, call).map_err(|reason| refuse(name, reason))
@@ -193,7 +195,7 @@ impl Ledger {
 
     fn present(&self, name: &str) -> Option<Address<'_>> {
         let found = self.store.by_name(name)?;
-        found.cell.lock().present.then_some(found)
+        found.cell.lock().is_present().then_some(found)
     }
 
     pub(crate) fn status(&self, tenant: Address<'_>) -> TenantStatus {
@@ -217,7 +219,6 @@ impl Ledger {
         let mut account = cell.lock();
         (account.initial, account.remaining) = (initial, initial);
         account.parent = parent;
-        account.present = true;
         let receipt =
             Receipt { hold: None, amount_microcents: initial, balances: account.balances() };
         advance(&mut [&mut *account], call.now);
@@ -242,7 +243,8 @@ impl Ledger {
         }
         due.sort_unstable_by_key(|(deadline, id, _)| (*deadline, *id));
         let expire = |(deadline, hold, tenant): (u64, u64, Address<'_>)| {
-            let released = self.on_path(tenant, |_, path| self.expire_one(path, hold, now)).ok()?;
+            let released =
+                self.on_path(tenant, |index, path| self.expire_one(index, path, hold, now)).ok()?;
             Some(ExpiredHold {
                 hold,
                 tenant: tenant.cell.name().to_owned(),
@@ -258,12 +260,10 @@ impl Ledger {
     }
 
     /// Nothing when the hold was settled or extended since it was found due.
-    fn expire_one<S: Scope>(&self, path: &mut [S], hold: u64, now: u64) -> Answer {
+    fn expire_one<S: Scope>(&self, index: u32, path: &mut [S], hold: u64, now: u64) -> Answer {
         let open = path.first_mut().and_then(|tenant| tenant.holds.get(hold));
         open.filter(|open| open.deadline <= now).ok_or(RefusalReason::MissingHold { hold })?;
-        let release = |path: &mut [S], now| rules::on_hold(path, hold, &HoldAction::Release, now);
-        let request = || Request::Hold(hold, HoldAction::Release);
-        self.answer(path, Call::at(now), request, release)
+        self.answer(index, path, &Request::Hold(hold, HoldAction::Release), Call::at(now))
     }
 
     /// Names the scope of a refusal.
@@ -301,7 +301,7 @@ impl Ledger {
     ) -> Result<Receipt, Refusal> {
         let missing = || RefusalReason::MissingTenant.into();
         let found = self.store.by_name(tenant).ok_or_else(missing);
-        let answer = found.and_then(|found| self.perform(found, action, call));
+        let answer = found.and_then(|found| self.ask_along(found, &Request::Tenant(*action), call));
         answer.map_err(|barrier| self.refusal(tenant, barrier))
     }
 
@@ -313,7 +313,8 @@ impl Ledger {
     ) -> Result<Receipt, Refusal> {
         let missing = Refusal { scope: String::new(), reason: RefusalReason::MissingHold { hold } };
         let Some(tenant) = self.store.by_hold(hold) else { return Err(missing) };
-        self.settle(tenant, hold, action, call).map_err(|barrier| match barrier.reason {
+        let request = Request::Hold(hold, *action);
+        self.ask_along(tenant, &request, call).map_err(|barrier| match barrier.reason {
             RefusalReason::MissingHold { .. } | RefusalReason::MissingTenant => missing,
             _ => self.refusal(tenant.cell.name(), barrier),
         })

@@ -52,18 +52,19 @@ impl Names {
         Some(self.tables.get(number as usize)?.get_or_init(empty))
     }
 
+    #[inline(always)]
     fn hash(&self, name: &str) -> u64 {
         self.hasher.hash_one(name)
     }
 
-    #[inline]
+    #[inline(always)]
     fn probe(&self, name: &str) -> Option<Probe<'_>> {
         let table = self.tables.get(self.current.load(Ordering::Acquire) as usize)?.get()?;
         Some(Probe::new(table, self.hash(name)))
     }
 
     /// The index stored for `name`; `name_of` tells the name of an index.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get<'n>(
         &self,
         name: &str,
@@ -108,7 +109,7 @@ impl Names {
 }
 
 impl<'t> Probe<'t> {
-    #[inline]
+    #[inline(always)]
     fn new(table: &'t [AtomicU32], hash: u64) -> Self {
         let [low, high] =
             [hash & 0xffff_ffff, hash >> 32].map(|half| u32::try_from(half).unwrap_or(0));
@@ -119,7 +120,7 @@ impl<'t> Probe<'t> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn index_mask(table: &[AtomicU32]) -> u32 {
         u32::try_from(table.len() * 2 - 1).unwrap_or(u32::MAX)
     }
@@ -130,7 +131,7 @@ impl<'t> Probe<'t> {
     }
 
     /// The position of the entry of this tag whose index is `wanted`, or of the first empty one.
-    #[inline]
+    #[inline(always)]
     fn find_position(&self, wanted: impl Fn(u32) -> bool) -> Result<usize, usize> {
         let low_bits = Self::index_mask(self.table);
         let mut position = self.position;
@@ -146,7 +147,7 @@ impl<'t> Probe<'t> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, wanted: impl Fn(u32) -> bool) -> Result<u32, usize> {
         let position = self.find_position(wanted)?;
         let entry = self.table.get(position).map_or(0, |entry| entry.load(Ordering::Acquire));

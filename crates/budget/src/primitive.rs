@@ -1,73 +1,70 @@
-//! The concurrency primitives: the standard ones, or loom's models of them under `--cfg loom`.
+//! The concurrency primitives: real ones, or loom's models of them under `--cfg loom`.
 //!
-//! Nothing else in the crate names `std::sync` locks or atomics, so a loom run sees every
-//! synchronising step. Write-once cells stay the standard ones: they are only filled under
-//! [`Mutex`] and never waited for.
+//! Nothing else in the crate names locks or atomics, so a loom run sees every synchronising step.
+//! Write-once cells stay the standard ones: they are only filled under [`Mutex`] and never waited for.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    MutexGuard,
-    atomic::{AtomicU32, AtomicU64, Ordering},
-};
+use loom::sync as source;
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    MutexGuard,
-    atomic::{AtomicU32, AtomicU64, Ordering},
-};
+use std::sync as source;
+
+pub(crate) use source::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Tenant names come from outside, so their hash is keyed; loom needs every run to be the same.
 #[cfg(not(loom))]
-pub(crate) type NameHasher = std::collections::hash_map::RandomState;
+pub(crate) type NameHasher = foldhash::quality::RandomState;
 #[cfg(loom)]
 pub(crate) type NameHasher = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
-#[cfg(loom)]
-type Inner<T> = loom::sync::Mutex<T>;
-#[cfg(not(loom))]
-type Inner<T> = std::sync::Mutex<T>;
-
-/// A mutex that ignores poisoning (nothing in this crate panics while holding one) and, when
-/// contended, backs off long enough for the holder to finish several short operations.
+/// For what may be held long: waiters sleep. Poisoning is ignored; nothing in this crate panics
+/// while holding one.
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(Inner<T>);
+pub(crate) struct Mutex<T>(source::Mutex<T>);
 
 impl<T> Mutex<T> {
-    #[cfg(loom)]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> source::MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
 
-    #[cfg(not(loom))]
-    #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.try_lock().unwrap_or_else(|| self.lock_contended())
+#[cfg(loom)]
+pub(crate) use loom::sync::MutexGuard as ShortGuard;
+#[cfg(loom)]
+pub(crate) type ShortMutex<T> = Mutex<T>;
+
+#[cfg(not(loom))]
+pub(crate) use spin::mutex::SpinMutexGuard as ShortGuard;
+
+/// For what is held for nanoseconds: taking it is one atomic exchange and giving it back a plain
+/// store, half the price of a mutex that has to know of sleepers.
+#[cfg(not(loom))]
+#[derive(Debug, Default)]
+pub(crate) struct ShortMutex<T>(spin::mutex::SpinMutex<T>);
+
+#[cfg(not(loom))]
+impl<T> ShortMutex<T> {
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
+        self.0.try_lock().unwrap_or_else(|| self.lock_contended())
     }
 
-    #[cfg(not(loom))]
-    #[inline]
-    fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => None,
-        }
-    }
-
-    /// Two cores that take turns on every operation pay for moving the cache lines each time, and
-    /// a thread put to sleep pays for being woken. Waiting a growing while, without touching the
-    /// lock, keeps the total near that of one thread.
-    #[cfg(not(loom))]
+    /// Two cores that take turns on every operation pay for moving the cache lines each time.
+    /// Waiting a growing while, without touching the lock, lets the holder do several operations in
+    /// between and keeps the total near that of one thread. A holder that was descheduled, or is
+    /// copying a large account, is waited for asleep.
     #[cold]
-    fn lock_contended(&self) -> MutexGuard<'_, T> {
-        const LONGEST_WAIT_LOG2: u32 = 10;
-        for wait_log2 in 3..=LONGEST_WAIT_LOG2 {
-            for _ in 0..1_u32 << wait_log2 {
-                std::hint::spin_loop();
+    fn lock_contended(&self) -> ShortGuard<'_, T> {
+        const SPINS_LOG2: std::ops::Range<u32> = 3..11;
+        const NAP: std::time::Duration = std::time::Duration::from_micros(50);
+        let mut waits = SPINS_LOG2;
+        loop {
+            match waits.next() {
+                Some(spins_log2) => (0..1_u32 << spins_log2).for_each(|_| std::hint::spin_loop()),
+                None => std::thread::sleep(NAP),
             }
-            if let Some(guard) = self.try_lock() {
+            if let Some(guard) = self.0.try_lock() {
                 return guard;
             }
         }
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

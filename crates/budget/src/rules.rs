@@ -18,7 +18,7 @@ pub(crate) trait Scope: DerefMut<Target = Account> {}
 impl<T: DerefMut<Target = Account>> Scope for T {}
 
 /// What a tenant is asked to do. `take_id` gives an id for a new hold.
-#[inline]
+#[inline(always)]
 pub(crate) fn on_tenant<S: Scope>(
     path: &mut [S],
     action: &TenantAction,
@@ -53,7 +53,7 @@ pub(crate) fn on_tenant<S: Scope>(
 }
 
 /// What is done with an open hold of the first scope.
-#[inline]
+#[inline(always)]
 pub(crate) fn on_hold<S: Scope>(
     path: &mut [S],
     id: u64,
@@ -99,7 +99,7 @@ pub(crate) fn on_hold<S: Scope>(
 }
 
 /// Asks every scope, the tenant first; a refusal says at which level.
-#[inline]
+#[inline(always)]
 fn ask<S: Scope>(
     path: &[S],
     rule: impl Fn(&Account) -> Result<(), RefusalReason>,
@@ -125,7 +125,7 @@ fn later(deadline: Option<u64>, now: u64) -> Result<u64, RefusalReason> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn reserve<S: Scope>(
     path: &mut [S],
     amount: i64,
@@ -149,7 +149,7 @@ fn reserve<S: Scope>(
 }
 
 /// Ends a hold, `spent` of it spent; gives `spent`.
-#[inline]
+#[inline(always)]
 fn end<S: Scope>(path: &mut [S], id: u64, hold: OpenHold, spent: i64, now: u64) -> i64 {
     if let Some(tenant) = path.first_mut() {
         tenant.holds.remove(id);
@@ -168,7 +168,7 @@ fn shrink<S: Scope>(path: &mut [S], id: u64, part: i64, now: u64) -> i64 {
     part
 }
 
-#[inline]
+#[inline(always)]
 fn settle<S: Scope>(path: &mut [S], held: i64, spent: i64, began: u64, now: u64) {
     let mut below = false;
     for scope in path {
@@ -181,18 +181,19 @@ fn settle<S: Scope>(path: &mut [S], held: i64, spent: i64, began: u64, now: u64)
 }
 
 fn resize<S: Scope>(path: &mut [S], id: u64, by: i64) {
-    if let Some(hold) = path.first_mut().and_then(|tenant| tenant.holds.get_mut(id)) {
-        hold.amount += by;
+    let Some(tenant) = path.first_mut() else { return };
+    if let Some(hold) = tenant.holds.remove(id) {
+        tenant.holds.insert(id, OpenHold { amount: hold.amount + by, ..hold });
     }
 }
 
 fn extend<S: Scope>(path: &mut [S], id: u64, deadline: u64) {
     let Some(tenant) = path.first_mut() else { return };
-    let Some(hold) = tenant.holds.get_mut(id) else { return };
-    let before = std::mem::replace(&mut hold.deadline, deadline);
+    let Some(hold) = tenant.holds.remove(id) else { return };
+    tenant.holds.insert(id, OpenHold { deadline, ..hold });
     let deadlines = &mut tenant.extras_mut().deadlines;
-    if before != FOREVER {
-        deadlines.remove(before, id);
+    if hold.deadline != FOREVER {
+        deadlines.remove(hold.deadline, id);
     }
     if deadline != FOREVER {
         deadlines.add(deadline, id);

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use arrayvec::ArrayVec;
+use smol_str::SmolStr;
 
 use crate::{
     account::{Account, ROOT},
     arena::Arena,
     cut::Cut,
     names::{MAX_INDEX, Names},
-    primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering},
+    primitive::{AtomicU32, AtomicU64, Mutex, Ordering, ShortGuard, ShortMutex},
     refusal::RefusalReason,
 };
 
@@ -19,6 +20,9 @@ pub const MAX_DEPTH: usize = 8;
 /// A tenant takes hold ids from the ledger in blocks of this many, so that tenants do not meet at a
 /// common counter. The block of an id tells its tenant.
 const BLOCK_LOG2: u32 = 20;
+/// Chunks of the arenas; small under loom, where every slot of a chunk is a modelled object.
+const CELLS_LOG2: u32 = if cfg!(loom) { 1 } else { 8 };
+const BLOCKS_LOG2: u32 = if cfg!(loom) { 1 } else { 12 };
 /// Hold ids are below this: bit 63 marks a snapshot version.
 const ID_LIMIT: u64 = 1 << 63;
 
@@ -26,8 +30,8 @@ const ID_LIMIT: u64 = 1 << 63;
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Cell {
-    name: OnceLock<Box<str>>,
-    account: Mutex<Account>,
+    name: OnceLock<SmolStr>,
+    account: ShortMutex<Account>,
 }
 
 #[cfg(not(loom))]
@@ -39,7 +43,7 @@ impl Cell {
     }
 
     /// The account alone, outside any path.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Account> {
+    pub(crate) fn lock(&self) -> Locked<'_> {
         self.account.lock()
     }
 }
@@ -62,10 +66,10 @@ pub(crate) struct Address<'c> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    cells: Arena<Cell>,
+    cells: Arena<Cell, CELLS_LOG2>,
     names: Names,
     /// Account index + 1 by block of hold ids, counted from `first_block`.
-    blocks: Arena<AtomicU32>,
+    blocks: Arena<AtomicU32, BLOCKS_LOG2>,
     first_block: AtomicU64,
     /// Account index by earlier blocks, where a state the ledger was built from still knew them.
     earlier_blocks: BTreeMap<u64, u32>,
@@ -75,7 +79,9 @@ pub(crate) struct Store {
 }
 
 /// Locked accounts: the tenant first, then its ancestors.
-pub(crate) type Path<'p, 'c> = &'p mut [MutexGuard<'c, Account>];
+pub(crate) type Path<'p, 'c> = &'p mut [Locked<'c>];
+/// An account, locked.
+pub(crate) type Locked<'c> = ShortGuard<'c, Account>;
 
 /// The block after the one that a tenant with this next hold id was given last.
 pub(crate) fn block_after(next_hold: u64) -> u64 {
@@ -83,7 +89,7 @@ pub(crate) fn block_after(next_hold: u64) -> u64 {
 }
 
 impl Store {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn address(&self, index: u32) -> Option<Address<'_>> {
         Some(Address { index, cell: self.cells.get(index)? })
     }
@@ -92,13 +98,13 @@ impl Store {
         self.cells.chunk(index)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn by_name(&self, name: &str) -> Option<Address<'_>> {
         self.address(self.names.get(name, |index| Some(self.cells.get(index)?.name()))?)
     }
 
     /// The tenant that was given the block of this hold id.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn by_hold(&self, id: u64) -> Option<Address<'_>> {
         let block = id >> BLOCK_LOG2;
         let first = self.first_block.load(Ordering::Acquire);
@@ -109,16 +115,26 @@ impl Store {
         self.address(owner.load(Ordering::Acquire).checked_sub(1)?)
     }
 
+    /// Locks a tenant that has no parent. `None` when it has one, or is not there (any more).
+    #[inline(always)]
+    pub(crate) fn lock_alone<'c>(&self, address: Address<'c>) -> Option<Locked<'c>> {
+        let mut tenant = address.cell.account.lock();
+        if tenant.parent != ROOT {
+            return None;
+        }
+        self.cut.before_change(self.cut.epoch(), address.index, &mut tenant);
+        Some(tenant)
+    }
+
     /// Locks the path of a tenant, child before parent, and runs `operation` on it. `None` when
     /// the tenant is not there (any more).
-    #[inline]
     pub(crate) fn with_path<R>(
         &self,
         Address { index, cell }: Address<'_>,
         operation: impl FnOnce(Path<'_, '_>) -> R,
     ) -> Option<R> {
         let mut tenant = cell.account.lock();
-        if !tenant.present {
+        if !tenant.is_present() {
             return None;
         }
         if tenant.parent != ROOT {
@@ -131,7 +147,7 @@ impl Store {
     fn with_ancestors<'s, R>(
         &'s self,
         index: u32,
-        tenant: MutexGuard<'s, Account>,
+        tenant: Locked<'s>,
         operation: impl FnOnce(Path<'_, 's>) -> R,
     ) -> Option<R> {
         let mut indexes = ArrayVec::<u32, MAX_DEPTH>::from_iter([index]);
@@ -151,7 +167,7 @@ impl Store {
     }
 
     /// The next hold id of a tenant. Ids rise within a tenant and are never given twice.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_hold_id(&self, index: u32, account: &mut Account) -> Option<u64> {
         if account.next_hold % (1 << BLOCK_LOG2) == 0 {
             account.next_hold = self.take_block(index)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     account::{Account, Balances, TenantStatus},
     hold::Hold,
+    keys::Request,
     ledger::Ledger,
     operation::{Call, HoldAction, TenantAction},
     outcome::{BudgetReservation, BudgetSettlement},
@@ -88,7 +89,8 @@ impl Tenant {
     pub fn perform(&self, action: &TenantAction, call: Call<'_>) -> Result<Receipt, Refusal> {
         let missing = || RefusalReason::MissingTenant.into();
         let answer = self.address().ok_or_else(missing);
-        let answer = answer.and_then(|address| self.ledger.perform(address, action, call));
+        let answer = answer
+            .and_then(|address| self.ledger.ask_along(address, &Request::Tenant(*action), call));
         answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
     }
 
@@ -105,7 +107,9 @@ impl Tenant {
     ) -> Result<Receipt, Refusal> {
         let missing = || RefusalReason::MissingTenant.into();
         let answer = self.address().ok_or_else(missing);
-        let answer = answer.and_then(|address| self.ledger.settle(address, hold, action, call));
+        let answer = answer.and_then(|address| {
+            self.ledger.ask_along(address, &Request::Hold(hold, *action), call)
+        });
         answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
     }
 
@@ -114,7 +118,8 @@ impl Tenant {
     pub fn try_reserve(&self, amount_microcents: i64) -> (BudgetReservation, Option<u64>) {
         let Some(address) = self.address() else { return (BudgetReservation::MissingTenant, None) };
         let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
-        BudgetReservation::of(self.ledger.perform(address, &reserve, Call::default()))
+        let answer = self.ledger.ask(address, &Request::Tenant(reserve), Call::default());
+        BudgetReservation::of(answer)
     }
 
     /// [`BudgetEngine::hold`](crate::BudgetEngine::hold) on this tenant.
@@ -133,8 +138,8 @@ impl Tenant {
     #[inline]
     pub fn commit(&self, reservation_id: u64, actual_microcents: i64) -> BudgetSettlement {
         let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
-        let commit = HoldAction::Commit { actual_microcents };
-        let answer = self.ledger.settle(address, reservation_id, &commit, Call::default());
+        let commit = Request::Hold(reservation_id, HoldAction::Commit { actual_microcents });
+        let answer = self.ledger.ask(address, &commit, Call::default());
         BudgetSettlement::committed(answer)
     }
 
@@ -143,8 +148,8 @@ impl Tenant {
     #[inline]
     pub fn release(&self, reservation_id: u64) -> BudgetSettlement {
         let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
-        let release = &HoldAction::Release;
-        let answer = self.ledger.settle(address, reservation_id, release, Call::default());
+        let release = Request::Hold(reservation_id, HoldAction::Release);
+        let answer = self.ledger.ask(address, &release, Call::default());
         BudgetSettlement::released(answer)
     }
 }

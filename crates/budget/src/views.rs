@@ -1,14 +1,13 @@
 //! Snapshots of the whole ledger, certificates over them, and restoring one.
 
 use crate::{
-    account::Account,
+    account::{Account, ROOT},
     cut::{Depth, Picture},
     ledger::Ledger,
-    primitive::MutexGuard,
     snapshot::{
         BudgetSnapshot, RestoreError, SNAPSHOT_VERSION_TAG, TenantLedger, check_restorable,
     },
-    store::{Cell, Store},
+    store::{Cell, Locked, Store},
 };
 
 /// What snapshots remember from one to the next.
@@ -114,7 +113,7 @@ impl Ledger {
             return Err(RestoreError::TooManyTenants { tenants });
         }
         // A child has a higher index than its parent, so this is the order of every path.
-        let mut locked: Vec<MutexGuard<'_, Account>> = (0..replaced)
+        let mut locked: Vec<Locked<'_>> = (0..replaced)
             .rev()
             .filter_map(|index| Some(self.store.address(index)?.cell.lock()))
             .collect();
@@ -124,7 +123,7 @@ impl Ledger {
             account.initial = tenant.initial_microcents;
             account.remaining = tenant.remaining_microcents;
             account.committed = tenant.committed_microcents;
-            account.present = true;
+            account.parent = ROOT;
         }
         for account in &mut locked {
             **account = Account { epoch: account.epoch, ..Account::default() };

@@ -212,7 +212,6 @@ fn account(tenant: &TenantState, placed: &Placed<'_>) -> Account {
         committed: tenant.committed_microcents,
         next_hold: tenant.next_hold,
         parent: index_of(tenant.parent_id.as_deref()).unwrap_or(ROOT),
-        present: true,
         ..Account::default()
     };
     let mut extras = Extras {

@@ -105,7 +105,7 @@ fn tenant(index: u32, account: &Account, names: &Names) -> TenantState {
         clock: extras.clock,
         next_hold: account.next_hold,
         windows: extras.meters.iter().map(window).collect(),
-        holds: account.holds.iter().map(hold).collect(),
+        holds: account.holds.all().into_iter().map(hold).collect(),
         keys: extras.keys.iter().map(|(key, record)| kept(index, key, record, names)).collect(),
     }
 }

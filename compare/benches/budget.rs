@@ -1,0 +1,280 @@
+//! The ledger against the published crate: `cargo bench --manifest-path compare/Cargo.toml --bench budget`.
+
+use std::{
+    hint::black_box,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use calybris_budget::BudgetEngine;
+use calybris_compare::{medians, report, timed};
+use published::budget::BudgetEngine as Published;
+
+const PLENTY: i64 = i64::MAX / 4;
+const ROUNDS: usize = 11;
+
+fn main() {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let parts: [(&str, fn()); 6] = [
+        ("one", one_thread),
+        ("two", two_threads),
+        ("million", million_tenants),
+        ("holds", open_holds),
+        ("snapshot", snapshots),
+        ("stall", stalls),
+    ];
+    for (name, part) in parts {
+        if wanted.is_empty() || wanted.iter().any(|it| it == name) {
+            part();
+        }
+    }
+}
+
+fn engines(tenants: &[String]) -> (BudgetEngine, Published) {
+    let (ours, theirs) = (BudgetEngine::new(), Published::new());
+    for tenant in tenants {
+        ours.ensure_tenant(tenant, PLENTY);
+        theirs.ensure_tenant(tenant, PLENTY);
+    }
+    (ours, theirs)
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("tenant-{i:07}")).collect()
+}
+
+fn one_thread() {
+    const OPERATIONS: u64 = 200_000;
+    let (ours, theirs) = engines(&names(8));
+    let name = "tenant-0000003";
+    let by_name = || {
+        timed(|| {
+            for _ in 0..OPERATIONS {
+                let (_, id) = ours.try_reserve(black_box(name), 10);
+                black_box(ours.commit(id.unwrap(), 7));
+            }
+        })
+    };
+    let handle = ours.tenant(name).unwrap();
+    let by_handle = || {
+        timed(|| {
+            for _ in 0..OPERATIONS {
+                let (_, id) = handle.try_reserve(black_box(10));
+                black_box(handle.commit(id.unwrap(), 7));
+            }
+        })
+    };
+    let published = || {
+        timed(|| {
+            for _ in 0..OPERATIONS {
+                let (_, id) = theirs.try_reserve(black_box(name), 10);
+                black_box(theirs.commit(id.unwrap(), 7));
+            }
+        })
+    };
+    let (a, b) = medians(ROUNDS, by_name, published);
+    report("reserve + commit, 1 thread, by name", OPERATIONS, a, b);
+    let (a, b) = medians(ROUNDS, by_handle, published);
+    report("reserve + commit, 1 thread, by handle", OPERATIONS, a, b);
+}
+
+/// Both threads start together and each does all `operations`; the time until both are done.
+fn on_threads(threads: usize, operations: u64, work: &(dyn Fn(usize) + Sync)) -> Duration {
+    let start = Barrier::new(threads + 1);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    for _ in 0..operations {
+                        work(worker);
+                    }
+                })
+            })
+            .collect();
+        start.wait();
+        let begun = Instant::now();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        begun.elapsed()
+    })
+}
+
+fn two_threads() {
+    const OPERATIONS: u64 = 1_000_000;
+    let (ours, theirs) = engines(&names(8));
+    let handles = ["tenant-0000001", "tenant-0000002"].map(|name| ours.tenant(name).unwrap());
+    let distinct = |worker: usize| {
+        let (_, id) = handles[worker].try_reserve(10);
+        black_box(handles[worker].commit(id.unwrap(), 7));
+    };
+    let same = |_: usize| {
+        let (_, id) = handles[0].try_reserve(10);
+        black_box(handles[0].commit(id.unwrap(), 7));
+    };
+    let published = |worker: usize| {
+        let name = ["tenant-0000001", "tenant-0000002"][worker];
+        let (_, id) = theirs.try_reserve(name, 10);
+        black_box(theirs.commit(id.unwrap(), 7));
+    };
+    let published_same = |_: usize| {
+        let (_, Some(id)) = theirs.try_reserve("tenant-0000001", 10) else { return };
+        black_box(theirs.commit(id, 7));
+    };
+    let run = |threads, work: &(dyn Fn(usize) + Sync)| on_threads(threads, OPERATIONS, work);
+    let scaling = |what: &str, work: &(dyn Fn(usize) + Sync)| {
+        let (one, two) = medians(ROUNDS, || run(1, work), || run(2, work));
+        let ratio = 2.0 * one.as_secs_f64() / two.as_secs_f64();
+        println!("{what:<58} {ratio:>7.2}x   the total throughput of 1 thread");
+    };
+    scaling("2 threads on distinct tenants, by handle", &distinct);
+    scaling("2 threads on one tenant, by handle", &same);
+    let (a, b) = medians(ROUNDS, || run(2, &distinct), || run(2, &published));
+    report("reserve + commit, 2 threads, distinct tenants", 2 * OPERATIONS, a, b);
+    let (a, b) = medians(ROUNDS, || run(2, &same), || run(2, &published_same));
+    report("reserve + commit, 2 threads, one tenant", 2 * OPERATIONS, a, b);
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+}
+
+fn million_tenants() {
+    const OPERATIONS: u64 = 200_000;
+    let names = names(1_000_000);
+    let before = resident_bytes();
+    let ours = BudgetEngine::new();
+    names.iter().for_each(|name| ours.ensure_tenant(name, PLENTY));
+    let idle = resident_bytes() - before;
+    println!(
+        "{:<58} {:>7} bytes a tenant, its name included",
+        "1,000,000 tenants",
+        idle / 1_000_000
+    );
+    let theirs = Published::new();
+    names.iter().for_each(|name| theirs.ensure_tenant(name, PLENTY));
+    // Tenants in no useful order; the names lie in the order they are asked for, so that what is
+    // measured is the ledger.
+    let visits: Vec<String> =
+        (0..OPERATIONS as usize).map(|turn| names[turn * 617_917 % names.len()].clone()).collect();
+    let (a, b) = medians(
+        ROUNDS,
+        || {
+            timed(|| {
+                for name in &visits {
+                    let (_, id) = ours.try_reserve(name, 10);
+                    black_box(ours.commit(id.unwrap(), 7));
+                }
+            })
+        },
+        || {
+            timed(|| {
+                for name in &visits {
+                    let (_, id) = theirs.try_reserve(name, 10);
+                    black_box(theirs.commit(id.unwrap(), 7));
+                }
+            })
+        },
+    );
+    report("reserve + commit, 1,000,000 tenants, by name", OPERATIONS, a, b);
+}
+
+fn open_holds() {
+    const OPERATIONS: u64 = 200_000;
+    let (empty, full) = (BudgetEngine::new(), BudgetEngine::new());
+    for engine in [&empty, &full] {
+        engine.ensure_tenant("desk", PLENTY);
+    }
+    let (none, many) = (empty.tenant("desk").unwrap(), full.tenant("desk").unwrap());
+    for _ in 0..4_000_000 {
+        many.try_reserve(1);
+    }
+    let run = |tenant: &calybris_budget::Tenant| {
+        timed(|| {
+            for _ in 0..OPERATIONS {
+                let (_, id) = tenant.try_reserve(black_box(10));
+                black_box(tenant.commit(id.unwrap(), 7));
+            }
+        })
+    };
+    let (a, b) = medians(ROUNDS, || run(&many), || run(&none));
+    let ratio = a.as_secs_f64() / b.as_secs_f64();
+    println!(
+        "{:<58} {ratio:>7.2}x   the time with none",
+        "reserve + commit beside 4,000,000 open holds"
+    );
+}
+
+fn snapshots() {
+    let (ours, theirs) = engines(&names(100_000));
+    let (a, b) = medians(
+        ROUNDS,
+        || timed(|| drop(black_box(ours.snapshot()))),
+        || timed(|| drop(black_box(theirs.snapshot()))),
+    );
+    report("snapshot of 100,000 tenants (per tenant)", 100_000, a, b);
+}
+
+/// How long operations wait while another thread takes snapshots without end.
+fn stalls() {
+    let names = names(100_000);
+    let (ours, theirs) = engines(&names);
+    let names = &names;
+    let ours = waits(
+        || drop(black_box(ours.snapshot())),
+        |turn| {
+            let (_, id) = ours.try_reserve(&names[turn * 7_919 % names.len()], 10);
+            black_box(ours.commit(id.unwrap(), 7));
+        },
+    );
+    let theirs = waits(
+        || drop(black_box(theirs.snapshot())),
+        |turn| {
+            if let (_, Some(id)) = theirs.try_reserve(&names[turn * 7_919 % names.len()], 10) {
+                black_box(theirs.commit(id, 7));
+            }
+        },
+    );
+    println!(
+        "reserve + commit during snapshots of 100,000 tenants       snapshots    p50      p99    p99.9   longest (us)"
+    );
+    for (who, (taken, waits)) in [("ours", ours), ("published", theirs)] {
+        let at =
+            |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_nanos() as f64 / 1e3;
+        println!(
+            "{who:<58} {taken:>9} {:>6.2} {:>8.2} {:>8.1} {:>9.1}",
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            at(1.0)
+        );
+    }
+}
+
+fn waits(snapshot: impl Fn() + Sync, operation: impl Fn(usize)) -> (u64, Vec<Duration>) {
+    let (done, taken) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                snapshot();
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let begun = Instant::now();
+        let mut waits = Vec::with_capacity(8_000_000);
+        let mut turn = 0;
+        while begun.elapsed() < Duration::from_secs(3) && waits.len() < waits.capacity() {
+            waits.push(timed(|| operation(turn)));
+            turn += 1;
+        }
+        done.store(true, Ordering::Relaxed);
+        waits.sort();
+        (taken.load(Ordering::Relaxed), waits)
+    })
+}
