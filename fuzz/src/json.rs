@@ -3,7 +3,9 @@
 
 use std::fmt::Debug;
 
-use calybris_budget::{BudgetEngine, BudgetSnapshot, ConservationStatus};
+use calybris_budget::{
+    BudgetEngine, BudgetSnapshot, ConservationStatus, LedgerOperation, LedgerState,
+};
 use calybris_core::policy_document::PolicyDocument;
 use calybris_core::prices::{PriceList, PriceOptions};
 use calybris_kernel::digest::policy_digest;
@@ -48,6 +50,32 @@ pub fn budget_snapshot(bytes: &[u8]) {
     tenants.sort_by(|left, right| left.tenant_id.as_bytes().cmp(right.tenant_id.as_bytes()));
     assert_eq!(restored.tenants, tenants);
     assert!(restored.version > snapshot.version, "{} after {}", restored.version, snapshot.version);
+}
+
+/// A ledger takes a whole state and has it then, or refuses it; what is due can be given back.
+pub fn ledger_state(bytes: &[u8]) {
+    let Some(state) = round_trip::<LedgerState>(bytes) else { return };
+    let Ok(engine) = BudgetEngine::from_state(&state) else { return };
+    assert_eq!(engine.state(), state);
+    let _ = engine.apply(&LedgerOperation::Expire { now: u64::MAX });
+    check_ledger(&engine);
+}
+
+/// Operations in any order and with any numbers leave a ledger that balances and can be rebuilt.
+pub fn ledger_operations(bytes: &[u8]) {
+    let Some(operations) = round_trip::<Vec<LedgerOperation>>(bytes) else { return };
+    let engine = BudgetEngine::new();
+    for operation in &operations {
+        let _ = engine.apply(operation);
+    }
+    check_ledger(&engine);
+}
+
+fn check_ledger(engine: &BudgetEngine) {
+    assert_eq!(engine.verify_conservation(), ConservationStatus::Balanced);
+    let state = engine.state();
+    let rebuilt = BudgetEngine::from_state(&state).expect("a state that a ledger is in");
+    assert_eq!(rebuilt.state(), state);
 }
 
 /// The proof envelope.

@@ -8,8 +8,8 @@ mod log;
 mod text;
 
 pub use json::{
-    anchor, audit_bundle, audited_record, budget_snapshot, policy_document, price_list,
-    proof_envelope, receipt, signed_policy,
+    anchor, audit_bundle, audited_record, budget_snapshot, ledger_operations, ledger_state,
+    policy_document, price_list, proof_envelope, receipt, signed_policy,
 };
 pub use kernel::kernel;
 pub use log::{log, log_payload};

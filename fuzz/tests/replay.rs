@@ -30,6 +30,8 @@ replay!(
     decimal_price,
     hex_digest,
     kernel,
+    ledger_operations,
+    ledger_state,
     log,
     log_payload,
     policy_document,
