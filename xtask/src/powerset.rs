@@ -13,7 +13,7 @@ pub(crate) fn main() -> Result<()> {
     for package in Workspace::load()?.published() {
         for features in powerset(&package.features) {
             let features: Vec<&str> = features.iter().map(String::as_str).collect();
-            let arguments = ["clippy", "--quiet", "--locked", "--lib", "--no-default-features"];
+            let arguments = ["clippy", "--quiet", "--locked", "--no-default-features"];
             let mut command = shell::cargo(arguments)?;
             command.args(["--package", &package.name, "--features", &features.join(",")]);
             shell::run(command.args(["--", "-D", "warnings"]))?;
