@@ -1,31 +1,46 @@
 //! The log, read back by a second reader that shares nothing with the first but SHA-256.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use calybris_wal::storage::Memory;
+use calybris_wal::storage::{Memory, Storage as _};
 use calybris_wal::{WalError, WalOptions, WalWriter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-/// Any bytes as a log. Opened, it has the head that the second reader finds, and an entry appended to
-/// it makes a longer log of the same beginning; refused, it is left as it was.
+/// Any bytes as a log. Opened, it has the head that the second reader finds in what is left of it, and
+/// an entry appended makes a longer log of the same beginning. Only a tail that is no entry may have
+/// been cut, and it is kept beside; refused, the log is left as it was.
 pub fn log(bytes: &[u8]) {
     let (memory, opened) = open(bytes);
-    match opened {
-        Ok(writer) => {
-            let (sequence, head) = second_reader(bytes).expect("a log that was accepted");
-            assert_eq!((writer.sequence(), &*writer.last_hash()), (sequence, head.as_str()));
-            writer.append(7).expect("memory does not fail");
-            writer.flush().expect("memory does not fail");
-            let longer = memory.read(LOG.as_ref()).expect("the log");
-            assert!(longer.starts_with(bytes));
-            let (more, head) = second_reader(&longer).expect("a longer log");
-            assert_eq!((sequence + 1, &*writer.last_hash()), (more, head.as_str()));
-        }
-        Err(_) => assert_eq!(memory.read(LOG.as_ref()).as_deref(), Some(bytes)),
+    let Ok(writer) = opened else {
+        return assert_eq!(memory.read(LOG.as_ref()).as_deref(), Some(bytes));
+    };
+    let left = memory.read(LOG.as_ref()).expect("the log");
+    let (sequence, head) = second_reader(&left).expect("a log that was accepted");
+    assert_eq!((writer.sequence(), &*writer.last_hash()), (sequence, head.as_str()));
+    match bytes.strip_prefix(left.as_slice()) {
+        Some([]) => {}
+        Some(tail) => check_cut(&memory, &left, tail, sequence),
+        None => assert_eq!(left, [bytes, b"\n"].concat()),
     }
+    writer.append(7).expect("memory does not fail");
+    writer.flush().expect("memory does not fail");
+    let longer = memory.read(LOG.as_ref()).expect("the log");
+    assert!(longer.starts_with(&left));
+    let (more, head) = second_reader(&longer).expect("a longer log");
+    assert_eq!((sequence + 1, &*writer.last_hash()), (more, head.as_str()));
+}
+
+/// The tail that was cut is in a file beside the log, and does not start with the next entry.
+fn check_cut(memory: &Memory, left: &[u8], tail: &[u8], sequence: u64) {
+    let beside = memory.list(Path::new("")).expect("memory does not fail");
+    let kept = |path: &PathBuf| memory.read(path).as_deref() == Some(tail);
+    assert!(beside.iter().any(kept), "the tail is gone; there are {beside:?}");
+    let line = tail.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let with_line = second_reader(&[left, line].concat());
+    assert!(with_line.is_none_or(|(more, _)| more == sequence), "an entry was cut");
 }
 
 /// Any bytes as the payload of an entry with the right hash: accepted just if they are one JSON value
@@ -38,6 +53,8 @@ pub fn log_payload(bytes: &[u8]) {
     let head = format!(r#"{{"sequence":1,"previous_hash":"genesis","entry_hash":"{hash}","data":"#);
     let (_, opened) = open(&[head.as_bytes(), bytes, b"}\n"].concat());
     match opened {
+        // Nothing before the payload's end was an entry, so all of it may have been cut as a tail.
+        Ok(writer) if writer.sequence() == 0 => assert!(!is_payload),
         Ok(writer) => assert!(is_payload && *writer.last_hash() == *hash),
         Err(error) => assert!(!is_payload, "{error}"),
     }
