@@ -1,5 +1,7 @@
 //! Ratios between two ways of doing the same work, measured in turns in one process.
 
+pub mod families;
+
 use std::time::{Duration, Instant};
 
 /// Runs both in turns, `rounds` times, and gives the median time of each.

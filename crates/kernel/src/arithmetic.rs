@@ -1,9 +1,9 @@
-//! Cost and utility, exactly.
+//! Cost and utility, exactly: in 64 bits where the numbers fit, in 128 where they do not.
 
 use crate::{BASIS_POINTS, KernelInput, KernelModel, PolicyParams, TOKENS_PER_PRICE};
 
 /// Both bps factors of a product at once.
-const BPS_SQUARED: u128 = (BASIS_POINTS as u128) * (BASIS_POINTS as u128);
+pub(crate) const BPS_SQUARED: u64 = BASIS_POINTS * BASIS_POINTS;
 
 /// The terms of one model's utility for one request, in microunits.
 ///
@@ -24,40 +24,92 @@ pub struct UtilityTerms {
     pub utility_microunits: i64,
 }
 
-/// `ceil(input tokens × price / 10^6) + ceil(output tokens × price / 10^6)`, saturating.
-pub(crate) fn cost(model: &KernelModel, input: &KernelInput) -> u64 {
-    let part = |tokens: u32, price: u64| {
-        (u128::from(tokens) * u128::from(price)).div_ceil(u128::from(TOKENS_PER_PRICE))
-    };
-    let total = part(input.input_tokens, model.input_cost_microunits_per_million_tokens)
-        + part(input.output_tokens, model.output_cost_microunits_per_million_tokens);
-    u64::try_from(total).unwrap_or(u64::MAX)
+/// The arithmetic of one request under one policy; what no model changes is computed once.
+#[derive(Clone, Copy)]
+pub(crate) struct Arithmetic<'a> {
+    pub(crate) params: &'a PolicyParams,
+    pub(crate) input: &'a KernelInput,
+    /// The business value, with a negative one counted as 0.
+    pub(crate) value: u64,
+    pub(crate) risk_penalty: u128,
 }
 
-/// The utility of `model` at `cost`. Every intermediate fits: value < 2^63, bps < 2^16, latency < 2^96.
-pub(crate) fn utility(
-    params: &PolicyParams,
-    model: &KernelModel,
-    input: &KernelInput,
-    cost: u64,
-) -> UtilityTerms {
-    let value = u128::from(input.business_value_microunits.max(0).unsigned_abs());
-    let share = |a: u16, b: u16| value * u128::from(a) * u128::from(b) / BPS_SQUARED;
-    let quality_adjusted = share(input.confidence_bps, model.quality_bps);
-    let risk_penalty = share(input.risk_bps, params.risk_penalty_multiplier_bps);
-    let latency_penalty =
-        u128::from(model.p95_latency_ms) * u128::from(params.latency_penalty_microunits_per_ms);
-    let losses = risk_penalty + u128::from(cost) + latency_penalty;
-    let utility_microunits = if quality_adjusted >= losses {
-        i64::try_from(quality_adjusted - losses).unwrap_or(i64::MAX)
-    } else {
-        i64::try_from(losses - quality_adjusted).map_or(i64::MIN, |loss| -loss)
-    };
-    UtilityTerms {
-        quality_adjusted_microunits: quality_adjusted,
-        risk_penalty_microunits: risk_penalty,
-        cost_microunits: cost,
-        latency_penalty_microunits: latency_penalty,
-        utility_microunits,
+impl<'a> Arithmetic<'a> {
+    #[inline(always)]
+    pub(crate) fn new(params: &'a PolicyParams, input: &'a KernelInput) -> Self {
+        let value = input.business_value_microunits.max(0).unsigned_abs();
+        let risk_penalty = share(value, input.risk_bps, params.risk_penalty_multiplier_bps);
+        Self { params, input, value, risk_penalty }
     }
+
+    /// `ceil(input tokens × price / 10^6) + ceil(output tokens × price / 10^6)`, saturating.
+    #[inline(always)]
+    pub(crate) fn cost(&self, model: &KernelModel) -> u64 {
+        let KernelInput { input_tokens, output_tokens, .. } = *self.input;
+        token_cost(input_tokens, model.input_cost_microunits_per_million_tokens).saturating_add(
+            token_cost(output_tokens, model.output_cost_microunits_per_million_tokens),
+        )
+    }
+
+    /// The utility of `model` at `cost`. Every intermediate fits: value < 2^63, bps < 2^16, latency < 2^96.
+    #[inline(always)]
+    pub(crate) fn terms(&self, model: &KernelModel, cost: u64) -> UtilityTerms {
+        let quality_adjusted = share(self.value, self.input.confidence_bps, model.quality_bps);
+        let penalty = self.params.latency_penalty_microunits_per_ms;
+        let latency_penalty = u128::from(model.p95_latency_ms) * u128::from(penalty);
+        let losses = self.risk_penalty + u128::from(cost) + latency_penalty;
+        UtilityTerms {
+            quality_adjusted_microunits: quality_adjusted,
+            risk_penalty_microunits: self.risk_penalty,
+            cost_microunits: cost,
+            latency_penalty_microunits: latency_penalty,
+            utility_microunits: difference(quality_adjusted, losses),
+        }
+    }
+}
+
+/// `gain − loss`, clamped to the `i64` range.
+#[inline(always)]
+fn difference(gain: u128, loss: u128) -> i64 {
+    const POSITIVE: u128 = (1 << 63) - 1;
+    if (gain | loss) <= POSITIVE {
+        #[expect(clippy::cast_possible_truncation, reason = "both are below 2^63")]
+        return gain as i64 - loss as i64;
+    }
+    if gain >= loss {
+        i64::try_from(gain - loss).unwrap_or(i64::MAX)
+    } else {
+        i64::try_from(loss - gain).map_or(i64::MIN, |loss| -loss)
+    }
+}
+
+/// `ceil(tokens × price / 10^6)`, saturating. A 64-bit division by a constant is a multiplication.
+#[inline(always)]
+fn token_cost(tokens: u32, price: u64) -> u64 {
+    let product = u64::from(tokens).checked_mul(price);
+    match product.and_then(|product| product.checked_add(TOKENS_PER_PRICE - 1)) {
+        Some(rounded_up) => rounded_up / TOKENS_PER_PRICE,
+        None => wide_token_cost(tokens, price),
+    }
+}
+
+#[cold]
+fn wide_token_cost(tokens: u32, price: u64) -> u64 {
+    let exact = (u128::from(tokens) * u128::from(price)).div_ceil(u128::from(TOKENS_PER_PRICE));
+    u64::try_from(exact).unwrap_or(u64::MAX)
+}
+
+/// `floor(value × a × b / 10^8)`.
+#[inline(always)]
+fn share(value: u64, a: u16, b: u16) -> u128 {
+    let factor = u64::from(a) * u64::from(b);
+    match value.checked_mul(factor) {
+        Some(product) => u128::from(product / BPS_SQUARED),
+        None => wide_share(value, factor),
+    }
+}
+
+#[cold]
+fn wide_share(value: u64, factor: u64) -> u128 {
+    u128::from(value) * u128::from(factor) / u128::from(BPS_SQUARED)
 }

@@ -2,6 +2,7 @@
 
 use core::cmp::Reverse;
 
+use crate::arithmetic::Arithmetic;
 use crate::gate::{Assessment, Gate, assess};
 use crate::{
     DecisionTrace, KernelAction, KernelDecision, KernelInput, KernelModel, KernelReason, Policy,
@@ -11,7 +12,7 @@ use crate::{
 /// An eligible model. Fields are in ranking order, so that the derived order *is* the ranking:
 /// higher utility, lower cost, higher quality, lower id, and earlier position where ids repeat.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
+pub(crate) struct Candidate {
     utility: Reverse<i64>,
     cost: u64,
     quality: Reverse<u16>,
@@ -19,7 +20,68 @@ struct Candidate {
     index: usize,
 }
 
+/// Ranks behind every eligible model, because their utilities are positive: the mark of an empty place.
+const NOBODY: Candidate =
+    Candidate { utility: Reverse(0), cost: 0, quality: Reverse(0), model_id: 0, index: usize::MAX };
+
+/// The two best candidates met so far, in whatever order they were met.
+#[derive(Clone, Copy)]
+pub(crate) struct Ranking {
+    best: Candidate,
+    second: Candidate,
+}
+
+impl Ranking {
+    pub(crate) const EMPTY: Self = Self { best: NOBODY, second: NOBODY };
+
+    /// Ranks an eligible model.
+    #[inline(always)]
+    pub(crate) fn consider(
+        &mut self,
+        index: usize,
+        model: &KernelModel,
+        utility_microunits: i64,
+        cost_microunits: u64,
+    ) {
+        let candidate = Candidate {
+            utility: Reverse(utility_microunits),
+            cost: cost_microunits,
+            quality: Reverse(model.quality_bps),
+            model_id: model.model_id,
+            index,
+        };
+        if candidate < self.best {
+            self.second = self.best;
+            self.best = candidate;
+        } else if candidate < self.second {
+            self.second = candidate;
+        }
+    }
+
+    /// The utility of the second best, 0 while there is none.
+    #[inline(always)]
+    pub(crate) fn second_utility(&self) -> i64 {
+        self.second.utility.0
+    }
+
+    /// The decision that follows; `refused_by` says why when nothing was ranked.
+    #[inline(always)]
+    pub(crate) fn conclude(
+        &self,
+        params: &PolicyParams,
+        input: &KernelInput,
+        seen: Seen,
+        refused_by: impl FnOnce() -> KernelReason,
+    ) -> KernelDecision {
+        if self.best == NOBODY {
+            return rejection(params, input, refused_by(), seen);
+        }
+        selection(params, input, &self.best, &self.second, seen)
+    }
+}
+
 /// The refusal that needs no look at any model, if there is one.
+#[inline(always)]
 pub(crate) const fn request_refusal(
     params: &PolicyParams,
     input: &KernelInput,
@@ -33,81 +95,95 @@ pub(crate) const fn request_refusal(
     }
 }
 
-/// Decides `input` under `policy`, and says how.
-pub(crate) fn decide(policy: &Policy<'_>, input: &KernelInput) -> (KernelDecision, DecisionTrace) {
-    let params = policy.params();
-    if let Some(reason) = request_refusal(params, input) {
-        let trace = DecisionTrace::default();
-        return (rejection(params, input, reason, &trace), trace);
-    }
-    let (best, second, trace) = rank(params, policy.models(), input);
-    let decision = match best {
-        None => rejection(params, input, trace.rejections.dominant_reason(), &trace),
-        Some(best) => selection(params, input, best, second, &trace),
-    };
-    (decision, trace)
+/// What is asked for: a decision, with or without its trace.
+pub(crate) trait Answer {
+    fn new(decision: KernelDecision, trace: impl FnOnce() -> DecisionTrace) -> Self;
 }
 
-fn rank(
-    params: &PolicyParams,
-    models: &[KernelModel],
-    input: &KernelInput,
-) -> (Option<Candidate>, Option<Candidate>, DecisionTrace) {
+impl Answer for KernelDecision {
+    #[inline(always)]
+    fn new(decision: KernelDecision, _: impl FnOnce() -> DecisionTrace) -> Self {
+        decision
+    }
+}
+
+impl Answer for (KernelDecision, DecisionTrace) {
+    #[inline(always)]
+    fn new(decision: KernelDecision, trace: impl FnOnce() -> DecisionTrace) -> Self {
+        (decision, trace())
+    }
+}
+
+/// Decides `input` under `policy`.
+pub(crate) fn decide<A: Answer>(policy: &Policy<'_>, input: &KernelInput) -> A {
+    let params = policy.params();
+    match request_refusal(params, input) {
+        Some(reason) => A::new(refuse(params, input, reason), DecisionTrace::default),
+        None => by_row(&Arithmetic::new(params, input), policy.models()),
+    }
+}
+
+/// Decides a request that is not refused outright, model by model.
+pub(crate) fn by_row<A: Answer>(arithmetic: &Arithmetic<'_>, models: &[KernelModel]) -> A {
     let mut rejections = RejectionHistogram::default();
+    let mut ranking = Ranking::EMPTY;
     let mut eligible = 0_usize;
-    let (mut best, mut second) = (None, None);
     for (index, model) in models.iter().enumerate() {
-        let terms = match assess(params, model, input) {
-            Assessment::Scored(terms) if terms.utility_microunits > 0 => terms,
-            refused => {
-                rejections.record(refused.failed_gate());
+        let gate = match assess(arithmetic, model) {
+            Assessment::Refused { gate, .. } => gate,
+            Assessment::OverBudget { .. } => Gate::Budget,
+            Assessment::Scored(terms) if terms.utility_microunits <= 0 => Gate::Utility,
+            Assessment::Scored(terms) => {
+                eligible += 1;
+                ranking.consider(index, model, terms.utility_microunits, terms.cost_microunits);
                 continue;
             }
         };
-        eligible += 1;
-        let candidate = Candidate {
-            utility: Reverse(terms.utility_microunits),
-            cost: terms.cost_microunits,
-            quality: Reverse(model.quality_bps),
-            model_id: model.model_id,
-            index,
-        };
-        if best.is_none_or(|best| candidate < best) {
-            second = best.replace(candidate);
-        } else if second.is_none_or(|second| candidate < second) {
-            second = Some(candidate);
-        }
+        rejections.record(gate);
     }
-    let trace = DecisionTrace {
-        rejections,
-        evaluated_models: saturate(models.len()),
-        eligible_models: saturate(eligible),
-    };
-    (best, second, trace)
+    let seen = Seen { evaluated: saturate(models.len()), eligible: saturate(eligible) };
+    let Arithmetic { params, input, .. } = arithmetic;
+    let decision = ranking.conclude(params, input, seen, || rejections.dominant_reason());
+    A::new(decision, || seen.trace(rejections))
 }
 
-impl Assessment {
-    /// The gate that refused the model; the utility gate is the last that can.
-    fn failed_gate(self) -> Gate {
-        match self {
-            Self::Refused { gate, .. } => gate,
-            Self::OverBudget { .. } => Gate::Budget,
-            Self::Scored(_) => Gate::Utility,
-        }
+/// How many models were looked at, and how many passed.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) evaluated: u16,
+    pub(crate) eligible: u16,
+}
+
+impl Seen {
+    pub(crate) fn trace(self, rejections: RejectionHistogram) -> DecisionTrace {
+        let Self { evaluated, eligible } = self;
+        DecisionTrace { rejections, evaluated_models: evaluated, eligible_models: eligible }
     }
+}
+
+/// A request-level refusal: no model was looked at.
+#[inline(always)]
+pub(crate) fn refuse(
+    params: &PolicyParams,
+    input: &KernelInput,
+    reason: KernelReason,
+) -> KernelDecision {
+    rejection(params, input, reason, Seen { evaluated: 0, eligible: 0 })
 }
 
 /// A count or position as the decision stores it.
+#[inline(always)]
 pub(crate) fn saturate(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
+#[inline(always)]
 fn selection(
     params: &PolicyParams,
     input: &KernelInput,
-    best: Candidate,
-    second: Option<Candidate>,
-    trace: &DecisionTrace,
+    best: &Candidate,
+    second: &Candidate,
+    seen: Seen,
 ) -> KernelDecision {
     let (action, reason) = if best.model_id == input.requested_model_id {
         (KernelAction::ExecuteRequested, KernelReason::RequestedModelMaximizesUtility)
@@ -121,17 +197,18 @@ fn selection(
         selected_model_index: saturate(best.index),
         estimated_cost_microunits: best.cost,
         expected_utility_microunits: best.utility.0,
-        counterfactual_model_id: second.map_or(0, |second| second.model_id),
-        counterfactual_utility_microunits: second.map_or(0, |second| second.utility.0),
-        ..rejection(params, input, reason, trace)
+        counterfactual_model_id: second.model_id,
+        counterfactual_utility_microunits: second.utility.0,
+        ..rejection(params, input, reason, seen)
     }
 }
 
+#[inline(always)]
 fn rejection(
     params: &PolicyParams,
     input: &KernelInput,
     reason: KernelReason,
-    trace: &DecisionTrace,
+    seen: Seen,
 ) -> KernelDecision {
     KernelDecision {
         request_sequence: input.request_sequence,
@@ -143,8 +220,8 @@ fn rejection(
         expected_utility_microunits: 0,
         counterfactual_model_id: 0,
         counterfactual_utility_microunits: 0,
-        evaluated_models: trace.evaluated_models,
-        eligible_models: trace.eligible_models,
+        evaluated_models: seen.evaluated,
+        eligible_models: seen.eligible,
         policy_epoch: params.policy_epoch,
         catalog_epoch: params.catalog_epoch,
     }

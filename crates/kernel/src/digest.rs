@@ -20,57 +20,113 @@ pub const DECISION_DIGEST_TAG: &[u8] = b"calydcn1\0";
 pub const LEDGER_DIGEST_TAG: &[u8] = b"calyldg1\0";
 
 /// A SHA-256 over a tagged canonical layout: integers little-endian at their declared width.
+///
+/// Fields are gathered before they are hashed: a call of the hash for each would cost more than hashing.
+///
+/// ```
+/// use calybris_kernel::digest::CanonicalHasher;
+///
+/// let digest = CanonicalHasher::new(b"example1\0").u16(0x0201).u8(3).finish();
+/// assert_eq!(digest, CanonicalHasher::new(b"example1\0").bytes(&[1, 2, 3]).finish());
+/// // The width is part of the layout.
+/// assert_ne!(digest, CanonicalHasher::new(b"example1\0").u16(0x0201).u32(3).finish());
+/// ```
 #[derive(Clone, Debug)]
-pub struct CanonicalHasher(Sha256);
+pub struct CanonicalHasher {
+    hash: Sha256,
+    gathered: [u8; GATHERED],
+    length: usize,
+}
+
+/// A request and a decision fit; a multiple of the hash's block.
+const GATHERED: usize = 256;
 
 impl CanonicalHasher {
     /// Starts a layout with its tag.
     #[must_use]
+    #[inline]
     pub fn new(tag: &[u8]) -> Self {
-        Self(Sha256::new_with_prefix(tag))
+        Self { hash: Sha256::new(), gathered: [0; GATHERED], length: 0 }.bytes(tag)
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        match self.gathered.get_mut(self.length..end) {
+            Some(free) => {
+                free.copy_from_slice(bytes);
+                self.length = end;
+            }
+            None => self.spill(bytes),
+        }
+    }
+
+    /// Hashes what is gathered, then gathers `bytes`, or hashes them too when they are many.
+    fn spill(&mut self, bytes: &[u8]) {
+        let free = GATHERED - self.length;
+        let (head, rest) = bytes.split_at(free.min(bytes.len()));
+        if let Some(place) = self.gathered.get_mut(self.length..) {
+            place.copy_from_slice(head);
+        }
+        self.hash.update(self.gathered);
+        self.length = 0;
+        match self.gathered.get_mut(..rest.len()) {
+            Some(place) => {
+                place.copy_from_slice(rest);
+                self.length = rest.len();
+            }
+            None => self.hash.update(rest),
+        }
     }
 
     /// Appends bytes as they are.
     #[must_use]
+    #[inline]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.0.update(bytes);
+        self.put(bytes);
         self
     }
 
     /// Appends one byte.
     #[must_use]
+    #[inline]
     pub fn u8(self, value: u8) -> Self {
         self.bytes(&[value])
     }
 
     /// Appends two bytes, little-endian.
     #[must_use]
+    #[inline]
     pub fn u16(self, value: u16) -> Self {
         self.bytes(&value.to_le_bytes())
     }
 
     /// Appends four bytes, little-endian.
     #[must_use]
+    #[inline]
     pub fn u32(self, value: u32) -> Self {
         self.bytes(&value.to_le_bytes())
     }
 
     /// Appends eight bytes, little-endian.
     #[must_use]
+    #[inline]
     pub fn u64(self, value: u64) -> Self {
         self.bytes(&value.to_le_bytes())
     }
 
     /// Appends eight bytes, little-endian two's complement.
     #[must_use]
+    #[inline]
     pub fn i64(self, value: i64) -> Self {
         self.bytes(&value.to_le_bytes())
     }
 
     /// The digest.
     #[must_use]
-    pub fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
+    pub fn finish(mut self) -> [u8; 32] {
+        self.hash.update(self.gathered.get(..self.length).unwrap_or_default());
+        self.hash.finalize().into()
     }
 }
 
@@ -85,14 +141,17 @@ pub fn policy_digest(snapshot: &crate::PolicySnapshot) -> [u8; 32] {
 #[must_use]
 pub fn borrowed_policy_digest(policy: &Policy<'_>) -> [u8; 32] {
     let params = policy.params();
-    let header = CanonicalHasher::new(POLICY_DIGEST_TAG)
+    let mut hasher = CanonicalHasher::new(POLICY_DIGEST_TAG)
         .u64(params.policy_epoch)
         .u64(params.catalog_epoch)
         .u16(params.hard_risk_limit_bps)
         .u16(params.minimum_confidence_bps)
         .u16(params.risk_penalty_multiplier_bps)
         .u64(params.latency_penalty_microunits_per_ms);
-    ascending(policy.models()).fold(header, digest_model).finish()
+    for model in ascending(policy.models()) {
+        hasher.put(&model_bytes(model));
+    }
+    hasher.finish()
 }
 
 /// Models by id, then by position, without sorting them in place.
@@ -113,18 +172,27 @@ fn ascending(models: &[KernelModel]) -> impl Iterator<Item = &KernelModel> {
     })
 }
 
-fn digest_model(hasher: CanonicalHasher, model: &KernelModel) -> CanonicalHasher {
-    hasher
-        .u32(model.model_id)
-        .u16(model.provider_id)
-        .u16(model.quality_bps)
-        .u16(model.risk_ceiling_bps)
-        .u8(model.enabled)
-        .u32(model.p95_latency_ms)
-        .u64(model.capabilities)
-        .u64(model.region_mask)
-        .u64(model.input_cost_microunits_per_million_tokens)
-        .u64(model.output_cost_microunits_per_million_tokens)
+/// The layout of one model, 47 bytes.
+fn model_bytes(model: &KernelModel) -> [u8; 47] {
+    let mut bytes = [0; 47];
+    let mut at = bytes.as_mut_slice();
+    let mut put = |field: &[u8]| {
+        if let Some((place, rest)) = core::mem::take(&mut at).split_at_mut_checked(field.len()) {
+            place.copy_from_slice(field);
+            at = rest;
+        }
+    };
+    put(&model.model_id.to_le_bytes());
+    put(&model.provider_id.to_le_bytes());
+    put(&model.quality_bps.to_le_bytes());
+    put(&model.risk_ceiling_bps.to_le_bytes());
+    put(&[model.enabled]);
+    put(&model.p95_latency_ms.to_le_bytes());
+    put(&model.capabilities.to_le_bytes());
+    put(&model.region_mask.to_le_bytes());
+    put(&model.input_cost_microunits_per_million_tokens.to_le_bytes());
+    put(&model.output_cost_microunits_per_million_tokens.to_le_bytes());
+    bytes
 }
 
 /// The digest of a request.

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::arithmetic::Arithmetic;
 use crate::decide::{decide, request_refusal, saturate};
 use crate::gate::{Assessment, assess};
 use crate::{Gate, KernelDecision, KernelInput, Policy, UtilityTerms};
@@ -61,14 +62,15 @@ pub enum CandidateVerdict {
 }
 
 pub(crate) fn explain(policy: &Policy<'_>, input: &KernelInput) -> Explanation {
-    let (decision, _) = decide(policy, input);
+    let decision = decide(policy, input);
     let mut candidates = Vec::new();
     if request_refusal(policy.params(), input).is_none() {
+        let arithmetic = Arithmetic::new(policy.params(), input);
         let models = policy.models().iter().enumerate();
         candidates.extend(models.map(|(index, model)| CandidateExplanation {
             model_id: model.model_id,
             model_index: saturate(index),
-            verdict: verdict(assess(policy.params(), model, input), input),
+            verdict: verdict(assess(&arithmetic, model), input),
         }));
     }
     Explanation { decision, candidates }

@@ -2,10 +2,9 @@
 
 use core::fmt;
 
-use crate::arithmetic::{cost, utility};
+use crate::arithmetic::Arithmetic;
 use crate::{
-    ALL_PROVIDERS, KernelInput, KernelModel, KernelReason, MAX_PROVIDER_ID, PolicyParams,
-    RejectionHistogram, UtilityTerms,
+    ALL_PROVIDERS, KernelModel, KernelReason, MAX_PROVIDER_ID, RejectionHistogram, UtilityTerms,
 };
 
 /// A condition a model must meet, in the order the gates are tested.
@@ -127,11 +126,8 @@ pub(crate) enum Assessment {
 }
 
 /// The first gate `model` fails, or its score: the one definition every surface uses.
-pub(crate) fn assess(
-    params: &PolicyParams,
-    model: &KernelModel,
-    input: &KernelInput,
-) -> Assessment {
+pub(crate) fn assess(arithmetic: &Arithmetic<'_>, model: &KernelModel) -> Assessment {
+    let input = arithmetic.input;
     let refused = |gate, model_value: u64, request_value: u64| Assessment::Refused {
         gate,
         model_value,
@@ -166,9 +162,15 @@ pub(crate) fn assess(
     if input.risk_bps > model.risk_ceiling_bps {
         return refused(Gate::RiskCeiling, model.risk_ceiling_bps.into(), input.risk_bps.into());
     }
-    let cost = cost(model, input);
-    if cost > input.budget_limit_microunits {
+    assess_economics(arithmetic, model)
+}
+
+/// The last two gates: what a model that passes all others costs and is worth.
+#[inline(always)]
+pub(crate) fn assess_economics(arithmetic: &Arithmetic<'_>, model: &KernelModel) -> Assessment {
+    let cost = arithmetic.cost(model);
+    if cost > arithmetic.input.budget_limit_microunits {
         return Assessment::OverBudget { cost };
     }
-    Assessment::Scored(utility(params, model, input, cost))
+    Assessment::Scored(arithmetic.terms(model, cost))
 }

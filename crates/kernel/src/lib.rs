@@ -4,6 +4,9 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+// The tests share files with the integration tests, which know the crate by its name.
+#[cfg(test)]
+extern crate self as calybris_kernel;
 
 mod arithmetic;
 mod decide;
@@ -12,6 +15,8 @@ pub mod digest;
 mod error;
 #[cfg(feature = "alloc")]
 mod explain;
+#[cfg(feature = "alloc")]
+mod fast;
 mod gate;
 mod model;
 mod policy;

@@ -1,5 +1,6 @@
 //! A policy over a borrowed catalog: everything the kernel does, without an allocator.
 
+use crate::arithmetic::Arithmetic;
 use crate::decide::{decide, request_refusal};
 use crate::gate::{Assessment, assess};
 use crate::{
@@ -90,7 +91,7 @@ impl<'a> Policy<'a> {
     /// Decides a request. Never fails, whatever the numbers.
     #[must_use]
     pub fn prescribe(&self, input: KernelInput) -> KernelDecision {
-        decide(self, &input).0
+        decide(self, &input)
     }
 
     /// Validates a request, then decides it.
@@ -115,7 +116,7 @@ impl<'a> Policy<'a> {
             return None;
         }
         let model = self.models.iter().find(|model| model.model_id == model_id)?;
-        match assess(&self.params, model, &input) {
+        match assess(&Arithmetic::new(&self.params, &input), model) {
             Assessment::Scored(terms) if terms.utility_microunits > 0 => {
                 Some(terms.utility_microunits)
             }

@@ -3,7 +3,9 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::decide::Answer;
 use crate::digest::borrowed_policy_digest;
+use crate::fast::Fast;
 use crate::policy::{validate_models, validate_params};
 use crate::{
     DecisionTrace, Explanation, InputError, KernelDecision, KernelInput, KernelModel, Policy,
@@ -21,6 +23,14 @@ struct Shared {
     params: PolicyParams,
     models: Vec<KernelModel>,
     digest: [u8; 32],
+    fast: Fast,
+}
+
+impl Shared {
+    #[inline(always)]
+    fn decide<A: Answer>(&self, input: &KernelInput) -> A {
+        self.fast.decide(&self.params, &self.models, input)
+    }
 }
 
 impl PolicySnapshot {
@@ -95,7 +105,8 @@ impl PolicySnapshot {
             sorted.sort_by_key(|model| model.model_id);
             borrowed_policy_digest(&Policy::new_unchecked(params, &sorted))
         };
-        Self { shared: Arc::new(Shared { params, models, digest }) }
+        let fast = Fast::new(&params, &models);
+        Self { shared: Arc::new(Shared { params, models, digest, fast }) }
     }
 
     /// Checks every bound; a snapshot from [`PolicySnapshot::try_new`] always passes.
@@ -176,7 +187,7 @@ impl PolicySnapshot {
     /// Decides a request. Never fails, whatever the numbers.
     #[must_use]
     pub fn prescribe(&self, input: KernelInput) -> KernelDecision {
-        self.as_policy().prescribe(input)
+        self.shared.decide(&input)
     }
 
     /// Validates a request, then decides it.
@@ -184,7 +195,8 @@ impl PolicySnapshot {
     /// # Errors
     /// [`InputError`] when a basis-point field is above 10,000.
     pub fn prescribe_checked(&self, input: KernelInput) -> Result<KernelDecision, InputError> {
-        self.as_policy().prescribe_checked(input)
+        input.validate()?;
+        Ok(self.prescribe(input))
     }
 
     /// Decides many requests, in order.
@@ -206,7 +218,7 @@ impl PolicySnapshot {
     /// Decides a request and counts what refused the models.
     #[must_use]
     pub fn prescribe_with_trace(&self, input: KernelInput) -> (KernelDecision, DecisionTrace) {
-        self.as_policy().prescribe_with_trace(input)
+        self.shared.decide(&input)
     }
 
     /// Says for every model why it was refused or what it scored.

@@ -1,5 +1,6 @@
 //! The decision path never calls the allocator. A binary of its own: it replaces the allocator.
 
+#[cfg(test)]
 #[expect(dead_code, reason = "only the random cases are used here")]
 #[path = "suite/support/mod.rs"]
 mod support;

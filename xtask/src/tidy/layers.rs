@@ -21,8 +21,9 @@ const WAL: &str = "calybris-wal";
 const PERSIST: &str = "calybris-persist";
 const CORE: &str = "calybris-core";
 
-/// All that the kernel may depend on outside the workspace, whatever its features.
-const KERNEL_MAY_USE: &[&str] = &["sha2", "serde"];
+/// All that the kernel may depend on outside the workspace, whatever its features; without any of them,
+/// `sha2` alone.
+const KERNEL_MAY_USE: &[&str] = &["sha2", "serde", "pulp"];
 
 /// The prefix of the names of the layers.
 const FAMILY: &str = "calybris-";

@@ -4,4 +4,5 @@ mod against_reference;
 mod digests;
 mod oracle;
 mod refusals;
+#[cfg(test)]
 mod support;

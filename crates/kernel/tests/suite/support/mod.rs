@@ -1,11 +1,9 @@
 //! What the test binaries share.
 #![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "test support: plain indexing and casts keep the reference as readable as the rules"
+    reason = "test support: plain casts keep the reference as readable as the rules"
 )]
 
 pub(crate) mod case_file;

@@ -1,0 +1,161 @@
+//! The fast path of an owned policy: the same decision, 64 models at a time.
+//!
+//! 1. **Gates are masks.** The catalog is stored by column ([`columns`]); a gate is a few vector
+//!    comparisons or word operations for 64 models at once, and its count is a population count.
+//! 2. **Bounds before exactness.** What passes is estimated in 16 bits ([`estimate`]), which settles budget,
+//!    sign and rank for all but the few within the error margin.
+//! 3. **The few are exact.** They go through the same arithmetic as everywhere else ([`scan`]).
+//!
+//! The multipliers of the estimate have 64 bits. A request or a policy that needs more ([`estimate`] has the
+//! bounds) is decided by the plain path in 128 bits.
+
+mod columns;
+mod estimate;
+mod lanes;
+mod scan;
+#[cfg(test)]
+#[expect(clippy::cast_possible_wrap, reason = "tests cut words to the width of a field")]
+mod tests;
+
+use alloc::boxed::Box;
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+use core::marker::PhantomData;
+
+use columns::{Chunk, Summary, WORD, chunks};
+use estimate::{PolicyScale, Scale};
+use lanes::{Lanes, Portable};
+use scan::Scan;
+
+use crate::arithmetic::Arithmetic;
+use crate::decide::{Answer, by_row, refuse, request_refusal};
+use crate::{DecisionTrace, KernelInput, KernelModel, PolicyParams};
+
+/// Catalogs up to this size are decided row by row.
+const TINY: usize = 8;
+/// Catalogs up to this size are stored a word to a chunk.
+const SMALL: usize = 4 * WORD;
+
+/// A catalog's columns and the machine that reads them.
+#[derive(Debug)]
+pub(crate) struct Fast {
+    machine: Machine,
+    summary: Summary,
+    layout: Layout,
+}
+
+#[derive(Debug)]
+enum Layout {
+    /// Too few models to gain from columns, or numbers too large for the estimate.
+    Rows,
+    Small(PolicyScale, Box<[Chunk<1>]>),
+    Large(PolicyScale, Box<[Chunk<8>]>),
+}
+
+/// The widest lanes of this processor, found when the snapshot is built.
+#[derive(Clone, Copy, Debug)]
+enum Machine {
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    Avx2(pulp::x86::V3),
+    Portable,
+}
+
+impl Machine {
+    fn detect() -> Self {
+        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+        if let Some(avx2) = pulp::x86::V3::try_new() {
+            return Self::Avx2(avx2);
+        }
+        Self::Portable
+    }
+}
+
+impl Fast {
+    pub(crate) fn new(params: &PolicyParams, models: &[KernelModel]) -> Self {
+        let summary = Summary::of(models);
+        let scale = PolicyScale::new(params, summary.shifts);
+        let layout = match scale {
+            None => Layout::Rows,
+            Some(_) if models.len() <= TINY => Layout::Rows,
+            Some(scale) if models.len() <= SMALL => {
+                Layout::Small(scale, chunks(models, &summary.shifts))
+            }
+            Some(scale) => Layout::Large(scale, chunks(models, &summary.shifts)),
+        };
+        Self { machine: Machine::detect(), summary, layout }
+    }
+
+    /// Decides `input` under the policy whose models these columns hold.
+    #[inline(always)]
+    pub(crate) fn decide<A: Answer>(
+        &self,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        input: &KernelInput,
+    ) -> A {
+        if let Some(reason) = request_refusal(params, input) {
+            return A::new(refuse(params, input, reason), DecisionTrace::default);
+        }
+        let arithmetic = Arithmetic::new(params, input);
+        if matches!(self.layout, Layout::Rows) || !Scale::fits(&arithmetic) {
+            return by_row(&arithmetic, models);
+        }
+        match self.machine {
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Machine::Avx2(lanes) => {
+                let answer = PhantomData;
+                lanes.vectorize(WithAvx2 { fast: self, lanes, models, arithmetic, answer })
+            }
+            Machine::Portable => self.by_column(Portable, arithmetic, models),
+        }
+    }
+
+    #[inline(always)]
+    fn by_column<L: Lanes, A: Answer>(
+        &self,
+        lanes: L,
+        arithmetic: Arithmetic<'_>,
+        models: &[KernelModel],
+    ) -> A {
+        match &self.layout {
+            Layout::Rows => by_row(&arithmetic, models),
+            Layout::Small(scale, chunks) => {
+                each(lanes, chunks, Scan::new(arithmetic, &self.summary, scale, models))
+            }
+            Layout::Large(scale, chunks) => {
+                each(lanes, chunks, Scan::new(arithmetic, &self.summary, scale, models))
+            }
+        }
+    }
+}
+
+/// What is compiled with AVX2 enabled: a closure would not be inlined into the function that has it.
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+struct WithAvx2<'a, A> {
+    fast: &'a Fast,
+    lanes: pulp::x86::V3,
+    models: &'a [KernelModel],
+    arithmetic: Arithmetic<'a>,
+    answer: PhantomData<A>,
+}
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+impl<A: Answer> pulp::NullaryFnOnce for WithAvx2<'_, A> {
+    type Output = A;
+
+    #[inline(always)]
+    fn call(self) -> A {
+        self.fast.by_column(self.lanes, self.arithmetic, self.models)
+    }
+}
+
+#[inline(always)]
+fn each<L: Lanes, A: Answer, const W: usize>(
+    lanes: L,
+    chunks: &[Chunk<W>],
+    mut scan: Scan<'_>,
+) -> A {
+    for (chunk, number) in chunks.iter().zip(0..) {
+        scan.chunk(lanes, chunk, number * W * WORD);
+    }
+    scan.finish()
+}
