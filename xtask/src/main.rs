@@ -8,6 +8,7 @@ mod lock;
 mod msrv;
 mod powerset;
 mod shell;
+mod simulate;
 mod tidy;
 mod workspace;
 
@@ -48,6 +49,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         about: "bring the lock files of fuzz and no-alloc up to date with the workspace's",
         run: lock::main,
+    },
+    Command {
+        name: "simulate",
+        arguments: "[--schedules N] [--seed S]",
+        about: "crash schedules of the log against a simulated disk",
+        run: simulate::main,
     },
     Command {
         name: "msrv",

@@ -14,7 +14,7 @@ use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 
 use crate::chain::Head;
 use crate::error::WalError;
-use crate::head_file::HeadFile;
+use crate::head_file::{Durable, HeadFile};
 use crate::line::{self, MAX_ENTRY_BYTES};
 use crate::primitive::{Condvar, Mutex, MutexGuard, lock, wait, yield_now};
 use crate::storage::StorageFile;
@@ -90,15 +90,14 @@ impl State {
 }
 
 impl GroupCommit {
-    /// Continues a file of `bytes` bytes that holds durable entries up to `head`.
+    /// Continues a file that is durable as far as it goes.
     pub(crate) fn new(
         path: PathBuf,
         file: Box<dyn StorageFile>,
         head_file: HeadFile,
         key: Option<ChainKey>,
         buffer_bytes: usize,
-        head: Head,
-        bytes: u64,
+        Durable { head, bytes }: Durable,
     ) -> Self {
         let state = State {
             head,
@@ -214,7 +213,8 @@ impl GroupCommit {
                 let _ = self.file.set_len(place.durable);
                 return Err(WalError::io("sync", &self.path)(error));
             }
-            lock(&self.head_file).record(head, self.key.as_ref())?;
+            let bytes = place.offset.saturating_add(group.len() as u64);
+            lock(&self.head_file).record(Durable { head, bytes }, self.key.as_ref())?;
         }
         Ok(())
     }

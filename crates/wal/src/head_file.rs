@@ -1,8 +1,9 @@
 //! The head file beside a log: the last head that was acknowledged as durable, for the next opening.
 //!
-//! Two slots in two disk sectors are written in turn, so that a write cut short leaves the other one. The
-//! file is written after every sync of the log and before anybody is told, but synced itself only now and
+//! It is written after every sync of the log and before anybody is told, but synced itself only now and
 //! then: after a crash of the process it is exact, after one of the machine it may be behind, never ahead.
+//! Of its three slots, each in a disk sector of its own, the one that was synced last is never written to and
+//! the others are written in turn, so that neither kind of crash leaves none that can be read.
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::storage::StorageFile;
 
 /// The smallest unit a disk writes whole.
 const SLOT_BYTES: usize = 512;
+const SLOTS: usize = 3;
 /// How many writes may be lost with the machine.
 const WRITES_PER_SYNC: u64 = 256;
 const SCHEMA: &str = "calybris.wal-head.v1";
@@ -27,23 +29,39 @@ struct Slot {
     schema_version: String,
     sequence: u64,
     last_hash: ChainHash,
+    bytes: u64,
     check: ChainHash,
 }
 
+/// A head and where its entry's line ends in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Durable {
+    pub(crate) head: Head,
+    pub(crate) bytes: u64,
+}
+
+/// What a head file says, and in which slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) durable: Durable,
+    slot: usize,
+}
+
 impl Slot {
-    fn new(head: Head, key: Option<&ChainKey>) -> Self {
-        let covered = format!("{SCHEMA} {}", head.sequence);
+    fn new(Durable { head, bytes }: Durable, key: Option<&ChainKey>) -> Self {
+        let covered = format!("{SCHEMA} {} {bytes}", head.sequence);
         let check = link_hash(&head.hash, covered.as_bytes(), key);
         let (sequence, last_hash) = (head.sequence, head.hash);
-        Self { schema_version: SCHEMA.into(), sequence, last_hash, check }
+        Self { schema_version: SCHEMA.into(), sequence, last_hash, bytes, check }
     }
 
     /// The head, if the slot is whole and of this log's key.
-    fn read(bytes: &[u8], key: Option<&ChainKey>) -> Option<Head> {
+    fn read(bytes: &[u8], key: Option<&ChainKey>) -> Option<Durable> {
         let slot: Self = serde_json::from_slice(bytes.trim_ascii()).ok()?;
         let head = Head { sequence: slot.sequence, hash: slot.last_hash };
-        (slot.schema_version == SCHEMA && Self::new(head, key).check.ct_eq(&slot.check))
-            .then_some(head)
+        let durable = Durable { head, bytes: slot.bytes };
+        (slot.schema_version == SCHEMA && Self::new(durable, key).check.ct_eq(&slot.check))
+            .then_some(durable)
     }
 
     /// One line of JSON, filled up with spaces.
@@ -67,15 +85,15 @@ pub(crate) fn read(
     log: &Path,
     options: &WalOptions,
     key: Option<&ChainKey>,
-) -> Result<Option<Head>, WalError> {
+) -> Result<Option<Found>, WalError> {
     let path = path_of(log);
     let file = match options.storage.open_read(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(WalError::io("open", &path)(error)),
     };
-    let mut found: Option<Head> = None;
-    for slot in 0..2 {
+    let mut found: Option<Found> = None;
+    for slot in 0..SLOTS {
         let (mut bytes, mut filled) = ([b' '; SLOT_BYTES], 0);
         while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
             let at = (slot * SLOT_BYTES + filled) as u64;
@@ -84,9 +102,11 @@ pub(crate) fn read(
                 count => filled += count,
             }
         }
-        let head = Slot::read(&bytes, key);
-        if head.is_some_and(|head| found.is_none_or(|found| found.sequence < head.sequence)) {
-            found = head;
+        let newest = found.map(|found| found.durable.head.sequence);
+        if let Some(durable) = Slot::read(&bytes, key)
+            .filter(|durable| newest.is_none_or(|newest| durable.head.sequence > newest))
+        {
+            found = Some(Found { durable, slot });
         }
     }
     Ok(found)
@@ -97,39 +117,49 @@ pub(crate) fn read(
 pub(crate) struct HeadFile {
     path: PathBuf,
     file: Box<dyn StorageFile>,
-    writes: u64,
+    /// The slot that was synced last.
+    synced: usize,
+    /// The slot that was written last.
+    written: usize,
     unsynced: u64,
 }
 
 impl HeadFile {
-    /// Makes `head` what the file says, durably but for its name.
+    /// Makes `durable` what the file says, durably but for its name; `found` is what it says now.
     pub(crate) fn create(
         log: &Path,
         options: &WalOptions,
-        head: Head,
+        found: Option<Found>,
+        durable: Durable,
         key: Option<&ChainKey>,
     ) -> Result<Self, WalError> {
         let path = path_of(log);
         let file = options.storage.open_write(&path).map_err(WalError::io("open", &path))?;
-        let mut this = Self { path, file, writes: 0, unsynced: 0 };
-        this.write(head, key)?;
-        this.sync()?;
-        this.write(head, key)?;
+        let slot = found.map_or(0, |found| found.slot);
+        let mut this = Self { path, file, synced: slot, written: slot, unsynced: 0 };
+        this.write(durable, key)?;
         this.sync()?;
         Ok(this)
     }
 
     /// Records a durable head.
-    pub(crate) fn record(&mut self, head: Head, key: Option<&ChainKey>) -> Result<(), WalError> {
-        self.write(head, key)?;
+    pub(crate) fn record(
+        &mut self,
+        durable: Durable,
+        key: Option<&ChainKey>,
+    ) -> Result<(), WalError> {
+        self.write(durable, key)?;
         if self.unsynced >= WRITES_PER_SYNC { self.sync() } else { Ok(()) }
     }
 
-    fn write(&mut self, head: Head, key: Option<&ChainKey>) -> Result<(), WalError> {
-        let offset = (self.writes % 2).saturating_mul(SLOT_BYTES as u64);
-        let bytes = Slot::new(head, key).bytes();
-        self.file.write_at(&bytes, offset).map_err(WalError::io("write", &self.path))?;
-        self.writes = self.writes.wrapping_add(1);
+    fn write(&mut self, durable: Durable, key: Option<&ChainKey>) -> Result<(), WalError> {
+        let mut slots = (1..=SLOTS).map(|step| (self.written + step) % SLOTS);
+        let slot = slots.find(|slot| *slot != self.synced).unwrap_or_default();
+        let bytes = Slot::new(durable, key).bytes();
+        self.file
+            .write_at(&bytes, (slot * SLOT_BYTES) as u64)
+            .map_err(WalError::io("write", &self.path))?;
+        self.written = slot;
         self.unsynced += 1;
         Ok(())
     }
@@ -138,6 +168,7 @@ impl HeadFile {
     pub(crate) fn sync(&mut self) -> Result<(), WalError> {
         if self.unsynced > 0 {
             self.file.sync().map_err(WalError::io("sync", &self.path))?;
+            self.synced = self.written;
             self.unsynced = 0;
         }
         Ok(())
@@ -153,36 +184,64 @@ mod tests {
     use super::*;
     use crate::storage::Memory;
 
+    const LOG: &str = "log";
+
+    fn durable(sequence: u64) -> Durable {
+        Durable { head: Head { sequence, hash: [7; 32].into() }, bytes: sequence * 9 }
+    }
+
+    fn said(options: &WalOptions, key: Option<&ChainKey>) -> Option<Durable> {
+        read(Path::new(LOG), options, key).unwrap().map(|found| found.durable)
+    }
+
     #[test]
     fn the_newest_whole_slot_of_the_right_key_is_read() {
-        let memory = Memory::default();
-        let options = WalOptions::new().storage(Arc::new(memory.clone()));
-        let (log, head) = (Path::new("log"), |n| Head { sequence: n, hash: [7; 32].into() });
         let key = ChainKey::new(&[1; 32]).unwrap();
         for key in [None, Some(&key)] {
-            assert_eq!(read(log, &options, key).unwrap(), None);
-            let mut file = HeadFile::create(log, &options, head(3), key).unwrap();
-            file.record(head(4), key).unwrap();
-            file.record(head(5), key).unwrap();
-            file.record(head(6), key).unwrap();
-            assert_eq!(read(log, &options, key).unwrap(), Some(head(6)));
-            let whole = memory.read(&path_of(log)).unwrap();
+            let memory = Memory::default();
+            let options = WalOptions::new().storage(Arc::new(memory.clone()));
+            assert_eq!(said(&options, key), None);
+            let mut file =
+                HeadFile::create(Path::new(LOG), &options, None, durable(3), key).unwrap();
+            for sequence in 4..=6 {
+                file.record(durable(sequence), key).unwrap();
+                assert_eq!(said(&options, key), Some(durable(sequence)));
+            }
+            let path = path_of(Path::new(LOG));
+            let whole = memory.read(&path).unwrap();
+            let newest = file.written * SLOT_BYTES;
             for at in 0..SLOT_BYTES {
                 let mut torn = whole.clone();
-                torn[at..SLOT_BYTES].fill(0);
-                memory.write(&path_of(log), &torn);
-                let found = read(log, &options, key).unwrap();
-                assert!(found == Some(head(5)) || found == Some(head(6)), "{at} {found:?}");
-                assert_eq!(found, Some(head(5)), "the newest is in the first slot and was torn");
+                torn[newest + at..newest + SLOT_BYTES].fill(0);
+                memory.write(&path, &torn);
+                assert_eq!(said(&options, key), Some(durable(5)), "cut at {at}");
             }
+            memory.write(&path, &whole);
             let other = ChainKey::new(&[2; 32]).unwrap();
-            memory.write(&path_of(log), &whole);
-            assert_eq!(read(log, &options, Some(&other)).unwrap(), None);
+            assert_eq!(said(&options, Some(&other)), None);
             let forged =
-                String::from_utf8(whole).unwrap().replace(":6,", ":1,").replace(":5,", ":1,");
-            memory.write(&path_of(log), forged.as_bytes());
-            assert_eq!(read(log, &options, key).unwrap(), None);
-            memory.write(&path_of(log), b"");
+                String::from_utf8(whole).unwrap().replace("\"sequence\":", "\"sequence\":1");
+            memory.write(&path, forged.as_bytes());
+            assert_eq!(said(&options, key), None);
+        }
+    }
+
+    #[test]
+    fn the_synced_slot_survives_any_number_of_unsynced_writes_lost() {
+        let memory = Memory::default();
+        let options = WalOptions::new().storage(Arc::new(memory.clone()));
+        let mut file = HeadFile::create(Path::new(LOG), &options, None, durable(1), None).unwrap();
+        for sequence in 2..1_000 {
+            file.record(durable(sequence), None).unwrap();
+            let path = path_of(Path::new(LOG));
+            let whole = memory.read(&path).unwrap();
+            let mut lost = vec![0; whole.len()];
+            let kept = file.synced * SLOT_BYTES..(file.synced + 1) * SLOT_BYTES;
+            lost[kept.clone()].copy_from_slice(&whole[kept]);
+            memory.write(&path, &lost);
+            let left = said(&options, None).unwrap().head.sequence;
+            assert!(sequence - left <= WRITES_PER_SYNC, "{sequence} {left}");
+            memory.write(&path, &whole);
         }
     }
 }

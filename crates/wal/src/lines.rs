@@ -96,8 +96,10 @@ impl<'f> Lines<'f> {
         self.buffer.copy_within(self.filled.clone(), 0);
         self.filled = 0..self.filled.len();
         if self.filled.end == self.buffer.len() {
+            // No more than what is left of a small file.
+            let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
             let larger = (self.buffer.len() * 2).max(FIRST_BUFFER_BYTES);
-            self.buffer.resize(larger, 0);
+            self.buffer.resize(larger.min(left.max(self.buffer.len())), 0);
         }
         let at = self.offset + self.filled.len() as u64;
         let room = self.buffer.get_mut(self.filled.end..).unwrap_or_default();

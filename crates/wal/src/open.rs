@@ -7,7 +7,7 @@ use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 use crate::chain::Head;
 use crate::error::WalError;
 use crate::group::GroupCommit;
-use crate::head_file::HeadFile;
+use crate::head_file::{Durable, HeadFile};
 use crate::options::WalOptions;
 use crate::recovery::{Finding, Verdict, WalReport};
 use crate::storage::{StorageFile, beside, directory_of};
@@ -36,13 +36,20 @@ pub(crate) fn open(
         }
         Verdict::Refuse => return Err(finding.refusal(path)),
     }
-    // What is there may be no more than cached. The head file must never be ahead of the log.
+    // What is there may be no more than cached, and after a sync that failed another one does nothing for
+    // what the first one covered: it is written again. The head file must never be ahead of the log.
+    if let Some(certain) = finding.durable.map(|found| found.durable.bytes) {
+        each_block(path, &*file, certain, end, &mut |block, at| {
+            file.write_at(block, at).map_err(WalError::io("write", path))
+        })?;
+    }
     file.sync().map_err(WalError::io("sync", path))?;
-    let head_file = HeadFile::create(path, options, head, key.as_ref())?;
+    let durable = Durable { head, bytes: end };
+    let head_file = HeadFile::create(path, options, finding.durable, durable, key.as_ref())?;
     let directory = directory_of(path);
     options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
     let group =
-        GroupCommit::new(path.to_owned(), file, head_file, key, options.buffer_bytes, head, end);
+        GroupCommit::new(path.to_owned(), file, head_file, key, options.buffer_bytes, durable);
     Ok((group, report))
 }
 
@@ -56,9 +63,8 @@ fn keep_tail(
     end: u64,
     options: &WalOptions,
 ) -> Result<PathBuf, WalError> {
-    let mut buffer = vec![0; COPY_BYTES];
     let mut fingerprint = ChainHash::GENESIS;
-    each_block(path, file, start, end, &mut buffer, &mut |block, _| {
+    each_block(path, file, start, end, &mut |block, _| {
         fingerprint = link_hash(&fingerprint, block, None);
         Ok(())
     })?;
@@ -66,7 +72,7 @@ fn keep_tail(
     let kept = beside(path, &format!(".torn-{start}-{name}"));
     let copy = options.storage.open_write(&kept).map_err(WalError::io("open", &kept))?;
     copy.set_len(0).map_err(WalError::io("empty", &kept))?;
-    each_block(path, file, start, end, &mut buffer, &mut |block, at| {
+    each_block(path, file, start, end, &mut |block, at| {
         copy.write_at(block, at - start).map_err(WalError::io("write", &kept))
     })?;
     copy.sync().map_err(WalError::io("sync", &kept))?;
@@ -84,18 +90,16 @@ fn each_block(
     file: &dyn StorageFile,
     start: u64,
     end: u64,
-    buffer: &mut [u8],
     take: &mut Take<'_>,
 ) -> Result<(), WalError> {
-    let mut at = start;
+    let (mut at, mut buffer) = (start, Vec::new());
     while at < end {
-        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-        let room = buffer.get_mut(..wanted).unwrap_or_default();
-        let count = file.read_at(room, at).map_err(WalError::io("read", path))?;
+        buffer.resize(usize::try_from(end - at).unwrap_or(usize::MAX).min(COPY_BYTES), 0);
+        let count = file.read_at(&mut buffer, at).map_err(WalError::io("read", path))?;
         if count == 0 {
             break;
         }
-        take(room.get(..count).unwrap_or_default(), at)?;
+        take(buffer.get(..count).unwrap_or_default(), at)?;
         at += count as u64;
     }
     Ok(())

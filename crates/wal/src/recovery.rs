@@ -9,6 +9,7 @@ use calybris_proof::chain::{ChainHash, ChainKey};
 
 use crate::chain::Head;
 use crate::error::{EntryFault, Place, WalError};
+use crate::head_file::Found;
 use crate::options::WalOptions;
 use crate::scan::{Progress, Scan, Scanned};
 use crate::storage::StorageFile;
@@ -192,7 +193,7 @@ pub fn inspect_with_progress(
 /// What a scan, the head file and the anchor come to.
 pub(crate) struct Finding {
     pub(crate) scanned: Scanned,
-    durable: Option<Head>,
+    pub(crate) durable: Option<Found>,
     /// The trusted head that is not in the prefix.
     missing: Option<Head>,
     pub(crate) tail: Tail,
@@ -214,7 +215,8 @@ impl Finding {
             return Err(WalError::AnchorKey { path: path.to_owned(), keyed: !anchor.keyed });
         }
         let anchor = anchor.map(|a| Head { sequence: a.sequence, hash: a.last_hash });
-        let anchors: Vec<Head> = durable.into_iter().chain(anchor).collect();
+        let anchors: Vec<Head> =
+            durable.map(|found| found.durable.head).into_iter().chain(anchor).collect();
         let scan = Scan { path, file, key, start, anchors: &anchors, visitor: None };
         let scanned = scan.run(progress)?;
         let tail = tail::classify(path, file, &scanned)?;
@@ -245,7 +247,7 @@ impl Finding {
             sequence: head.sequence,
             last_hash: head.hash,
             bytes: end,
-            durable_sequence: self.durable.map(|head| head.sequence),
+            durable_sequence: self.durable.map(|found| found.durable.head.sequence),
             tail: self.tail,
             trust: self.trust,
             verdict,

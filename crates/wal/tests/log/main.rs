@@ -5,4 +5,6 @@
 mod async_log;
 mod chain;
 mod common;
+mod faults;
+mod killed;
 mod writer;
