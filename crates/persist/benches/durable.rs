@@ -31,14 +31,14 @@ fn rate(count: u64, elapsed: Duration) -> u64 {
     u64::try_from(u128::from(count) * 1_000_000_000 / elapsed.as_nanos().max(1)).unwrap()
 }
 
-/// A loop that writes as many bytes as a record has and syncs them.
-fn bare(folder: &Path) -> u64 {
+/// A loop that writes as many bytes as a record has and syncs them, by `fsync` or by `fdatasync`.
+fn bare(folder: &Path, sync: impl Fn(&File) -> std::io::Result<()>) -> u64 {
     let mut file = File::create(folder.join("bare")).unwrap();
     let line = [b'x'; 320];
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed() < ROUND {
         file.write_all(&line).unwrap();
-        file.sync_data().unwrap();
+        sync(&file).unwrap();
         count += 1;
     }
     rate(count, start.elapsed())
@@ -86,21 +86,23 @@ fn hundredths(of: u64, base: u64) -> String {
 
 fn main() {
     let folder = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
-    let (mut bares, mut ones, mut many) = (Vec::new(), Vec::new(), Vec::new());
-    // Interleaved, so that a busy moment of the disk touches all three.
+    let (mut fsyncs, mut bares) = (Vec::new(), Vec::new());
+    let (mut ones, mut many) = (Vec::new(), Vec::new());
+    // Interleaved, so that a busy moment of the disk touches all of them.
     for _ in 0..ROUNDS {
-        bares.push(bare(folder.path()));
+        fsyncs.push(bare(folder.path(), File::sync_all));
+        bares.push(bare(folder.path(), File::sync_data));
         ones.push(with_callers(folder.path(), 1));
         many.push(with_callers(folder.path(), CALLERS));
     }
-    let [bare, one, many] = [bares, ones, many].map(median);
-    println!("write + fdatasync, one after the other   {bare:>8} a second   1.00x");
-    println!(
-        "1 caller                                 {one:>8} a second   {}",
-        hundredths(one, bare)
-    );
-    println!(
-        "{CALLERS} callers                               {many:>8} a second   {}",
-        hundredths(many, bare)
-    );
+    let [fsync, bare, one, many] = [fsyncs, bares, ones, many].map(median);
+    let line = |what: &str, rate: u64| {
+        let ratios = [fsync, bare].map(|base| hundredths(rate, base));
+        println!("{what:<36} {rate:>8} a second {:>8} {:>8}", ratios[0], ratios[1]);
+    };
+    println!("{:<56} {:>8} {:>8}", "", "fsync", "fdatasync");
+    line("write + fsync, one after the other", fsync);
+    line("write + fdatasync, one after the other", bare);
+    line("durable ledger, 1 caller", one);
+    line(&format!("durable ledger, {CALLERS} callers"), many);
 }
