@@ -1,28 +1,28 @@
 //! The durable ledger: every operation is a record in a hash-chained log before it is acknowledged.
 
+mod calls;
 mod checkpoints;
 mod options;
 mod record;
 mod recover;
+mod replay;
+mod report;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use calybris_budget::finance::{ConservationProof, prove_snapshot};
-use calybris_budget::{
-    Applied, Balances, BudgetEngine, BudgetSnapshot, LedgerOperation, LedgerState, Refusal,
-    TenantStatus,
-};
+use calybris_budget::{Applied, BudgetEngine, LedgerOperation, Refusal};
 use calybris_proof::chain::WalAnchor;
-use calybris_wal::WalWriter;
+use calybris_wal::{Ticket, WalError, WalWriter};
 use serde_json::value::RawValue;
 
 use crate::error::PersistError;
 
 pub use checkpoints::CheckpointReport;
 pub use options::DurableOptions;
-pub use record::{LEDGER_RECORD_SCHEMA, LedgerRecord};
-pub use recover::{LedgerReport, ListedHold, RejectedCheckpoint};
+pub use record::{LEDGER_RECORD_SCHEMA, LedgerRecord, Outcome};
+pub use report::{LedgerReport, ListedHold, RejectedCheckpoint};
 
 /// What the ledger answered: what it did, or which rule of which scope refused. Both are durable.
 pub type Answer = Result<Applied, Refusal>;
@@ -35,31 +35,26 @@ pub type Answer = Result<Applied, Refusal>;
 /// hold ids included. A restart settles nothing by itself: an open hold is open again.
 ///
 /// ```
-/// use calybris_budget::{Applied, HoldAction, LedgerOperation, TenantAction};
+/// use calybris_budget::{Call, HoldAction, TenantAction};
 /// use calybris_persist::{DurableLedger, PersistError};
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let directory = folder.path().join("ledger");
-/// let open = LedgerOperation::Open {
-///     tenant: "desk-1".into(), parent: None, initial_microcents: 1_000, now: 0, key: None,
-/// };
-/// let reserve = |amount_microcents, key: &str| LedgerOperation::Tenant {
-///     tenant: "desk-1".into(),
-///     action: TenantAction::Reserve { amount_microcents, deadline: None },
-///     now: 1,
-///     key: Some(key.into()),
-/// };
+/// let reserve = |amount_microcents| TenantAction::Reserve { amount_microcents, deadline: Some(60_000) };
 /// let ledger = DurableLedger::open(&directory)?;
-/// ledger.apply(&open)?.unwrap();
-/// let held = ledger.apply(&reserve(600, "order-7"))?.unwrap();
-/// let refused = ledger.apply(&reserve(600, "order-8"))?.unwrap_err();
+/// ledger.open_tenant("desk-1", None, 1_000, Call::default())?.unwrap();
+/// let held = ledger.perform("desk-1", &reserve(600), Call::at(1_000).with_key("order-7"))?.unwrap();
+/// let refused = ledger.perform("desk-1", &reserve(600), Call::at(2_000))?.unwrap_err();
 /// assert_eq!(refused.to_string(), r#""desk-1": 600 asked, 400 remain"#);
 /// assert!(matches!(DurableLedger::open(&directory), Err(PersistError::Wal(_))), "one at a time");
 /// drop(ledger); // and here the process dies
 ///
 /// let ledger = DurableLedger::open(&directory)?;
-/// assert_eq!(ledger.report().open_holds[0].amount_microcents, 600);
-/// assert_eq!(ledger.apply(&reserve(600, "order-7"))?.unwrap(), held, "asked again, done once");
+/// let open = &ledger.report().open_holds;
+/// assert_eq!((open[0].amount_microcents, open[0].deadline), (600, Some(60_000)), "nothing was given back");
+/// let again = ledger.perform("desk-1", &reserve(600), Call::at(3_000).with_key("order-7"))?.unwrap();
+/// assert_eq!(again, held, "asked again, done once");
+/// ledger.settle(held.hold.unwrap_or(0), &HoldAction::CommitHeld, Call::at(4_000))?.unwrap();
 /// # Ok::<(), PersistError>(())
 /// ```
 #[derive(Debug)]
@@ -68,11 +63,32 @@ pub struct DurableLedger {
     options: DurableOptions,
     engine: BudgetEngine,
     log: WalWriter<Box<RawValue>>,
-    /// Held while an operation is chained and takes effect: the two orders are one.
-    order: Mutex<()>,
-    /// Held by the one checkpoint under way.
-    checkpointing: Mutex<()>,
+    order: Mutex<Order>,
+    /// Set once the log fails: from then on there may be more in memory than on the disk.
+    failed: AtomicBool,
+    /// The last entries of the checkpoints known to be good. Held by the one checkpoint under way.
+    checkpoints: Mutex<Vec<u64>>,
     report: LedgerReport,
+}
+
+/// Held while an operation takes effect and is chained: the two orders are one.
+#[derive(Debug, Default)]
+struct Order {
+    /// Of the last operation that was chained since the ledger was opened.
+    last: Option<Ticket>,
+}
+
+/// An operation that took effect and is chained, and may not be durable yet.
+///
+/// Dropping it takes nothing back: the operation keeps its place, and becomes durable with the ones around it or
+/// is lost in a crash, whole, like everything nobody waited for.
+#[must_use = "the answer is known, and durable, only after `wait`"]
+#[derive(Debug)]
+pub struct Pending<'l> {
+    ledger: &'l DurableLedger,
+    /// Of the last record that the answer rests on.
+    ticket: Option<Ticket>,
+    answer: Answer,
 }
 
 impl DurableLedger {
@@ -81,7 +97,8 @@ impl DurableLedger {
     /// # Errors
     /// [`PersistError::Wal`] when somebody else has it open or its log is broken;
     /// [`PersistError::LogBehindSnapshot`], [`PersistError::Forked`] and [`PersistError::Divergent`] when log and
-    /// checkpoint do not belong together. Nothing is changed then.
+    /// checkpoint do not belong together; [`PersistError::Divergent`] also at the first operation whose outcome is
+    /// not the recorded one. Nothing is changed then.
     pub fn open(directory: &Path) -> Result<Self, PersistError> {
         Self::open_with(directory, DurableOptions::new())
     }
@@ -105,16 +122,49 @@ impl DurableLedger {
     /// # Errors
     /// [`PersistError::OperationTooLarge`] before anything happens. [`PersistError::Wal`] when the disk failed: the
     /// operation may or may not be found when the ledger is opened again, whole in either case; until then
-    /// everything is refused. With an idempotency key it can be asked again.
+    /// everything is refused with [`PersistError::Poisoned`]. With an idempotency key it can be asked again.
     pub fn apply(&self, operation: &LedgerOperation) -> Result<Answer, PersistError> {
-        let record = record::encode(operation)?;
-        let (ticket, answer) = {
-            let _order = self.lock_order()?;
-            let ticket = self.log.enqueue(&record)?;
-            (ticket, self.engine.apply(operation))
-        };
-        self.log.wait_durable(ticket)?;
-        Ok(answer)
+        self.submit(operation)?.wait()
+    }
+
+    /// Does an operation, or refuses it, without waiting for the disk: for a caller that has something else to do
+    /// meanwhile, or several operations to wait for at once.
+    ///
+    /// # Errors
+    /// [`PersistError::OperationTooLarge`] before anything happens; [`PersistError::Poisoned`].
+    ///
+    /// ```
+    /// use calybris_budget::{LedgerOperation, TenantAction};
+    /// use calybris_persist::{DurableLedger, PersistError};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let ledger = DurableLedger::open(folder.path())?;
+    /// let (now, key) = (0, None);
+    /// let open = |tenant: String| {
+    ///     LedgerOperation::Open { tenant, parent: None, initial_microcents: 100, now, key: None }
+    /// };
+    /// let action = TenantAction::TopUp { amount_microcents: 50 };
+    /// let top_up = LedgerOperation::Tenant { tenant: "desk-1".into(), action, now, key };
+    /// let both = [ledger.submit(&open("desk-1".into()))?, ledger.submit(&top_up)?];
+    /// for pending in both {
+    ///     pending.wait()?.unwrap(); // the first waits for both
+    /// }
+    /// assert_eq!(ledger.balances("desk-1")?.unwrap().remaining_microcents, 150);
+    ///
+    /// let too_large = ledger.submit(&open("x".repeat(70_000)));
+    /// assert!(matches!(too_large, Err(PersistError::OperationTooLarge { limit: 65_536, .. })));
+    /// # Ok::<(), PersistError>(())
+    /// ```
+    pub fn submit(&self, operation: &LedgerOperation) -> Result<Pending<'_>, PersistError> {
+        let encoded = record::encode(operation)?;
+        let mut order = self.lock_order()?;
+        let answer = self.engine.apply(operation);
+        if self.options.record_all || record::changes_the_ledger(operation, &answer) {
+            let chained =
+                record::operation(&encoded, &answer).and_then(|it| Ok(self.log.enqueue(&it)?));
+            order.last = Some(chained.inspect_err(|_| self.fail())?);
+        }
+        Ok(Pending { ledger: self, ticket: order.last, answer })
     }
 
     /// Saves the state, so that a restart replays only what comes after. Holds may be open and callers busy: an
@@ -125,7 +175,7 @@ impl DurableLedger {
     /// ledger goes on as it was.
     pub fn checkpoint(&self) -> Result<CheckpointReport, PersistError> {
         let busy = |_| PersistError::Busy { path: self.directory.clone() };
-        let _one = self.checkpointing.try_lock().map_err(busy)?;
+        let mut good = self.checkpoints.try_lock().map_err(busy)?;
         let order = self.lock_order()?;
         let (state, anchor) = self.engine.state_at(move || {
             let anchor = self.log.anchor();
@@ -133,17 +183,13 @@ impl DurableLedger {
             anchor
         });
         // A checkpoint is never ahead of the log on the disk.
-        self.log.flush_and_sync()?;
+        self.log.sync().map_err(|error| self.failed(error))?;
         let storage = &*self.options.storage;
         let saved = checkpoints::save(storage, &self.directory, anchor, &state)?;
-        self.log.append_durable(record::checkpoint(&saved)?)?;
-        checkpoints::retire(storage, &self.directory)?;
+        let record = record::checkpoint(&saved)?;
+        self.log.append_durable(record).map_err(|error| self.failed(error))?;
+        checkpoints::retire(storage, &self.directory, &mut good, saved.sequence)?;
         Ok(saved)
-    }
-
-    fn lock_order(&self) -> Result<MutexGuard<'_, ()>, PersistError> {
-        // A panic between chaining and taking effect would leave the two apart.
-        self.order.lock().map_err(|_| PersistError::Abandoned { path: self.directory.clone() })
     }
 
     /// The head of the log, to be kept elsewhere.
@@ -152,36 +198,46 @@ impl DurableLedger {
         self.log.anchor()
     }
 
-    /// The amounts of a tenant. Reads may see an operation that its caller is still waiting for.
-    #[must_use]
-    pub fn balances(&self, tenant_id: &str) -> Option<Balances> {
-        self.engine.balances(tenant_id)
+    /// Reads the ledger; what it gives is durable.
+    fn read<R>(&self, read: impl FnOnce(&BudgetEngine) -> R) -> Result<R, PersistError> {
+        let seen = read(&self.engine);
+        // Taken after reading: whatever was seen is chained by then.
+        let last = self.lock_order()?.last;
+        self.wait_durable(last)?;
+        Ok(seen)
     }
 
-    /// Whether a tenant takes new holds.
-    #[must_use]
-    pub fn tenant_status(&self, tenant_id: &str) -> Option<TenantStatus> {
-        self.engine.tenant_status(tenant_id)
+    fn lock_order(&self) -> Result<MutexGuard<'_, Order>, PersistError> {
+        match self.order.lock() {
+            Ok(order) if !self.failed.load(Ordering::Acquire) => Ok(order),
+            // A panic between taking effect and being chained leaves the two apart like a failed write does.
+            _ => Err(PersistError::Poisoned { path: self.directory.clone() }),
+        }
     }
 
-    /// All tenants at one instant.
-    #[must_use]
-    pub fn snapshot(&self) -> BudgetSnapshot {
-        self.engine.snapshot()
+    fn wait_durable(&self, ticket: Option<Ticket>) -> Result<(), PersistError> {
+        let wait = |ticket| self.log.wait_durable(ticket).map_err(|error| self.failed(error));
+        ticket.map_or(Ok(()), wait)
     }
 
-    /// Everything the ledger knows, at one instant, in canonical form.
-    #[must_use]
-    pub fn state(&self) -> LedgerState {
-        self.engine.state()
+    fn failed(&self, error: WalError) -> PersistError {
+        self.fail();
+        error.into()
     }
 
-    /// Proves that every tenant balances.
+    /// From now on nothing is acknowledged, and nothing in memory is believed.
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+}
+
+impl Pending<'_> {
+    /// Returns the answer once it, and all it rests on, is durable.
     ///
     /// # Errors
-    /// [`PersistError::NotConserved`] names the tenant and by how much.
-    pub fn prove_conservation(&self) -> Result<ConservationProof, PersistError> {
-        prove_snapshot(&self.snapshot())
-            .map_err(|status| PersistError::NotConserved { path: self.directory.clone(), status })
+    /// As [`DurableLedger::apply`].
+    pub fn wait(self) -> Result<Answer, PersistError> {
+        self.ledger.wait_durable(self.ticket)?;
+        Ok(self.answer)
     }
 }

@@ -98,9 +98,10 @@ pub enum PersistError {
         /// The bound.
         limit: usize,
     },
-    /// A thread panicked while it changed the ledger; open it again.
-    #[error("{}: a thread panicked in the middle of an operation, open the ledger again", path.display())]
-    Abandoned {
+    /// The log failed earlier, or a thread panicked in the middle of an operation: there may be more in memory than
+    /// on the disk, so nothing more is done or told. Open the ledger again.
+    #[error("{} refuses everything until it is opened again: it failed earlier", path.display())]
+    Poisoned {
         /// The ledger.
         path: PathBuf,
     },

@@ -10,7 +10,7 @@ mod recovery;
 pub use checkpoint::{checkpoint, checkpoint_with_wal, load_snapshot, restore, save_snapshot};
 pub use durable::{
     Answer, CheckpointReport, DurableLedger, DurableOptions, LEDGER_RECORD_SCHEMA, LedgerRecord,
-    LedgerReport, ListedHold, RejectedCheckpoint,
+    LedgerReport, ListedHold, Outcome, Pending, RejectedCheckpoint,
 };
 pub use error::PersistError;
 pub use recovery::{RecoveryPlan, recovery_plan, recovery_plan_keyed};

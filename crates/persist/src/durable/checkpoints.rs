@@ -8,7 +8,7 @@ use calybris_proof::chain::WalAnchor;
 use calybris_wal::storage::Storage;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::recover::RejectedCheckpoint;
+use crate::durable::report::RejectedCheckpoint;
 use crate::error::PersistError;
 use crate::files;
 
@@ -17,6 +17,8 @@ const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".json";
 /// The newest, and one to fall back on.
 const KEPT: usize = 2;
+/// Digits of a sequence in a name, so that names sort like sequences.
+const DIGITS: usize = 20;
 
 /// A state and the entry of the log after which it held.
 #[derive(Serialize, Deserialize)]
@@ -37,8 +39,18 @@ pub struct CheckpointReport {
     pub sequence: u64,
     /// The digest of the state.
     pub state_digest_hex: HexDigest,
+    /// Holds that were open.
+    pub open_holds: u64,
     /// Bytes of the file.
     pub bytes: u64,
+}
+
+impl std::fmt::Display for CheckpointReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, sequence, open_holds, bytes, .. } = self;
+        let path = path.display();
+        write!(f, "{path} after entry {sequence}, with {open_holds} open holds, {bytes} bytes")
+    }
 }
 
 /// A checkpoint that was read back and is whole.
@@ -57,32 +69,44 @@ pub(crate) fn save(
 ) -> Result<CheckpointReport, PersistError> {
     let sequence = anchor.sequence;
     let state_digest_hex = HexDigest::new(&state.digest());
-    let path = directory.join(format!("{PREFIX}{sequence:020}{SUFFIX}"));
+    let path = directory.join(format!("{PREFIX}{sequence:0DIGITS$}{SUFFIX}"));
     let file = File { schema_version: SCHEMA.to_owned(), anchor, state_digest_hex, state };
     let mut bytes = serde_json::to_vec(&file)
         .map_err(|source| PersistError::Json { path: path.clone(), source })?;
     bytes.push(b'\n');
     files::replace(storage, &path, &bytes)?;
-    Ok(CheckpointReport { path, sequence, state_digest_hex, bytes: bytes.len() as u64 })
+    let open_holds = state.tenants.iter().map(|tenant| tenant.holds.len() as u64).sum();
+    let bytes = bytes.len() as u64;
+    Ok(CheckpointReport { path, sequence, state_digest_hex, open_holds, bytes })
 }
 
-/// Removes all but the newest.
-pub(crate) fn retire(storage: &dyn Storage, directory: &Path) -> Result<(), PersistError> {
-    for path in newest_first(storage, directory)?.iter().skip(KEPT) {
+/// Notes that the checkpoint after `sequence` is good, and removes all that are older than the newest two good ones.
+/// What is not whole does not count as one to fall back on.
+pub(crate) fn retire(
+    storage: &dyn Storage,
+    directory: &Path,
+    good: &mut Vec<u64>,
+    sequence: u64,
+) -> Result<(), PersistError> {
+    good.retain(|known| *known != sequence);
+    good.push(sequence);
+    good.drain(..good.len().saturating_sub(KEPT));
+    let oldest = good.first().copied().unwrap_or(0);
+    for (_, path) in list(storage, directory)?.iter().filter(|(sequence, _)| *sequence < oldest) {
         storage.remove(path).map_err(PersistError::io("remove", path))?;
     }
     Ok(())
 }
 
-/// The newest checkpoint that is whole; those that are not go into `rejected`.
+/// The newest checkpoint that is whole; those that are not, or cannot be read, go into `rejected`.
 pub(crate) fn load(
     storage: &dyn Storage,
     directory: &Path,
     rejected: &mut Vec<RejectedCheckpoint>,
 ) -> Result<Option<Loaded>, PersistError> {
-    for path in newest_first(storage, directory)? {
-        let bytes = files::read(storage, &path)?;
-        match parse(&path, &bytes) {
+    for (sequence, path) in list(storage, directory)?.into_iter().rev() {
+        let bytes = files::read(storage, &path).map_err(|error| error.to_string());
+        match bytes.and_then(|bytes| parse(&path, sequence, &bytes)) {
             Ok(loaded) => return Ok(Some(loaded)),
             Err(reason) => rejected.push(RejectedCheckpoint { path, reason }),
         }
@@ -90,12 +114,15 @@ pub(crate) fn load(
     Ok(None)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Loaded, String> {
+fn parse(path: &Path, sequence: u64, bytes: &[u8]) -> Result<Loaded, String> {
     let file: File<LedgerState> =
         serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let File { schema_version, anchor, state_digest_hex, state } = file;
     if schema_version != SCHEMA {
         return Err(format!("schema is \"{schema_version}\", \"{SCHEMA}\" is needed"));
+    }
+    if anchor.sequence != sequence {
+        return Err(format!("it was made after entry {}", anchor.sequence));
     }
     let found = HexDigest::new(&state.digest());
     if found != state_digest_hex {
@@ -105,16 +132,17 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Loaded, String> {
     Ok(Loaded { path: path.to_owned(), anchor, state_digest_hex, engine })
 }
 
-fn newest_first(storage: &dyn Storage, directory: &Path) -> Result<Vec<PathBuf>, PersistError> {
-    let mut paths = storage.list(directory).map_err(PersistError::io("list", directory))?;
-    paths.retain(|path| is_checkpoint(path));
-    paths.sort();
-    paths.reverse();
-    Ok(paths)
+/// Checkpoints by sequence, whole or not.
+fn list(storage: &dyn Storage, directory: &Path) -> Result<Vec<(u64, PathBuf)>, PersistError> {
+    let paths = storage.list(directory).map_err(PersistError::io("list", directory))?;
+    let named = paths.into_iter().filter_map(|path| Some((sequence_of(&path)?, path)));
+    let mut found: Vec<_> = named.collect();
+    found.sort();
+    Ok(found)
 }
 
-fn is_checkpoint(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let digits = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
-    digits.is_some_and(|digits| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+fn sequence_of(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let is_one = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_one)
 }

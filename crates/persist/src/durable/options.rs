@@ -22,13 +22,19 @@ use calybris_wal::storage::{Files, Storage};
 pub struct DurableOptions {
     pub(crate) wal: WalOptions,
     pub(crate) limits: Limits,
+    pub(crate) record_all: bool,
     pub(crate) storage: Arc<dyn Storage>,
 }
 
 impl DurableOptions {
     /// The defaults.
     pub fn new() -> Self {
-        Self { wal: WalOptions::new(), limits: Limits::default(), storage: Arc::new(Files) }
+        Self {
+            wal: WalOptions::new(),
+            limits: Limits::default(),
+            record_all: true,
+            storage: Arc::new(Files),
+        }
     }
 
     /// Keys the log's chain with at least 32 secret bytes.
@@ -40,6 +46,14 @@ impl DurableOptions {
     /// How long and how many idempotency keys a new ledger keeps. An existing one keeps what it was made with.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whether operations that change nothing are recorded too: refusals of calls without an idempotency key, and
+    /// expiries that find nothing due. With `false` the ledger is the same; its log does not say that somebody asked,
+    /// and a caller that is refused over and over does not fill the disk.
+    pub fn record_all(mut self, record_all: bool) -> Self {
+        self.record_all = record_all;
         self
     }
 

@@ -1,11 +1,12 @@
 //! What the log of a ledger says: the payloads of its entries.
 
-use calybris_budget::{LedgerOperation, Limits};
-use calybris_kernel::digest::HexDigest;
+use calybris_budget::{Applied, ExpiredHold, LedgerOperation, Limits, Receipt, Refusal};
+use calybris_kernel::digest::{CanonicalHasher, HexDigest};
 use calybris_wal::WalError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::durable::Answer;
 use crate::durable::checkpoints::CheckpointReport;
 use crate::error::PersistError;
 
@@ -13,8 +14,10 @@ use crate::error::PersistError;
 pub const LEDGER_RECORD_SCHEMA: &str = "calybris.ledger-log.v1";
 /// The longest operation, in bytes of JSON.
 pub(crate) const MAX_OPERATION_BYTES: usize = 64 << 10;
+/// Opens the layout of an expiry's digest.
+const EXPIRED_TAG: &[u8] = b"calybris.ledger-log.expired.v1\0";
 
-/// One entry of a ledger's log.
+/// One entry of a ledger's log. The format is `docs/format/ledger-log-v1.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum LedgerRecord {
@@ -25,8 +28,13 @@ pub enum LedgerRecord {
         /// How long and how many idempotency keys the ledger keeps.
         limits: Limits,
     },
-    /// An operation, done or refused: which of the two follows from what came before.
-    Operation(LedgerOperation),
+    /// An operation, in the order of application.
+    Operation {
+        /// What was asked.
+        operation: LedgerOperation,
+        /// What came of it. A replay has to arrive at the same.
+        outcome: Outcome,
+    },
     /// The state after an earlier entry was saved.
     Checkpoint {
         /// That entry.
@@ -36,20 +44,89 @@ pub enum LedgerRecord {
     },
 }
 
-/// The operation as it stands in the log; the same bytes as the record that is read back.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Borrowed<'a> {
-    Operation(&'a LedgerOperation),
+/// What came of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// It was done.
+    Receipt(Receipt),
+    /// It was refused.
+    Refusal(Refusal),
+    /// Holds were given back because their deadline had come.
+    Expired {
+        /// How many.
+        holds: u64,
+        /// SHA-256 over which, whose and how much, in order: there may be too many to list.
+        digest_hex: HexDigest,
+    },
 }
 
+impl Outcome {
+    /// The outcome as the log holds it.
+    #[must_use]
+    pub fn of(answer: &Answer) -> Self {
+        match answer {
+            Ok(Applied::Receipt(receipt)) => Self::Receipt(*receipt),
+            Ok(Applied::Expired(holds)) => {
+                Self::Expired { holds: holds.len() as u64, digest_hex: expired_digest(holds) }
+            }
+            Err(refusal) => Self::Refusal(refusal.clone()),
+        }
+    }
+}
+
+fn expired_digest(holds: &[ExpiredHold]) -> HexDigest {
+    let mut hasher = CanonicalHasher::new(EXPIRED_TAG).u64(holds.len() as u64);
+    for hold in holds {
+        hasher = hasher
+            .u64(hold.deadline)
+            .u64(hold.hold)
+            .i64(hold.amount_microcents)
+            .u64(hold.tenant.len() as u64)
+            .bytes(hold.tenant.as_bytes());
+    }
+    HexDigest::new(&hasher.finish())
+}
+
+/// [`LedgerRecord::Operation`] around an operation that is JSON already.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Written<'a> {
+    Operation { operation: &'a RawValue, outcome: Outcome },
+}
+
+/// The operation as it will stand in the log. Refuses what would not fit before it is applied: afterwards it
+/// could not be taken back.
 pub(crate) fn encode(operation: &LedgerOperation) -> Result<Box<RawValue>, PersistError> {
-    let record = raw(&Borrowed::Operation(operation))?;
-    match record.get().len() {
+    let encoded = raw(operation)?;
+    match encoded.get().len() {
         found if found > MAX_OPERATION_BYTES => {
             Err(PersistError::OperationTooLarge { found, limit: MAX_OPERATION_BYTES })
         }
-        _ => Ok(record),
+        _ => Ok(encoded),
+    }
+}
+
+/// The record of an encoded operation.
+pub(crate) fn operation(
+    operation: &RawValue,
+    answer: &Answer,
+) -> Result<Box<RawValue>, PersistError> {
+    raw(&Written::Operation { operation, outcome: Outcome::of(answer) })
+}
+
+/// Whether an operation without a record would be missed by a replay. A refusal without a key and an expiry of
+/// nothing change nothing.
+pub(crate) fn changes_the_ledger(operation: &LedgerOperation, answer: &Answer) -> bool {
+    match answer {
+        Ok(Applied::Expired(holds)) => !holds.is_empty(),
+        Ok(Applied::Receipt(_)) => true,
+        Err(_) => match operation {
+            LedgerOperation::Open { key, .. }
+            | LedgerOperation::Tenant { key, .. }
+            | LedgerOperation::Hold { key, .. } => key.is_some(),
+            LedgerOperation::Expire { .. } => false,
+        },
     }
 }
 

@@ -122,14 +122,14 @@ fn until_failure(folder: &Path, calls: u32) -> (Vec<(LedgerOperation, Answer)>, 
 
 /// Asks everything again; what was acknowledged gets its first answer, and changes nothing.
 fn ask_again(ledger: &DurableLedger, acknowledged: &[(LedgerOperation, Answer)]) {
-    let before = bytes(&ledger.state());
+    let before = bytes(&ledger.state().unwrap());
     for (operation, answer) in acknowledged {
         let again = ledger.apply(operation).unwrap();
         if !matches!(operation, LedgerOperation::Expire { .. }) {
             assert_eq!(&again, answer, "{operation:?}");
         }
     }
-    assert_eq!(bytes(&ledger.state()), before);
+    assert_eq!(bytes(&ledger.state().unwrap()), before);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_fault_at_any_step_loses_nothing_that_was_acknowledged() {
         let path = folder.path().join("ledger.log");
         let log = read_verified_wal::<LedgerRecord>(&path).unwrap();
         let mut logged = log.into_iter().filter_map(|entry| match entry.data {
-            LedgerRecord::Operation(operation) => Some(operation),
+            LedgerRecord::Operation { operation, .. } => Some(operation),
             _ => None,
         });
         for (operation, _) in &acknowledged {

@@ -1,6 +1,10 @@
 //! The durable ledger: what comes back after a restart and a fault.
 
 #[cfg(test)]
+mod equals_memory;
+#[cfg(test)]
+mod every_operation;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod recovery;

@@ -59,14 +59,22 @@ fn every_restart_finds_the_same_state_byte_for_byte() {
                 ledger.checkpoint().unwrap();
                 run(&ledger, &mut caller, 7, &mut done);
             }
-            let before = ledger.state();
+            let before = ledger.state().unwrap();
             drop(ledger);
             ledger = DurableLedger::open(folder.path()).unwrap();
-            assert_eq!(bytes(&ledger.state()), bytes(&before), "seed {seed} round {round}");
+            assert_eq!(
+                bytes(&ledger.state().unwrap()),
+                bytes(&before),
+                "seed {seed} round {round}"
+            );
             let holds: usize = before.tenants.iter().map(|tenant| tenant.holds.len()).sum();
             assert_eq!(ledger.report().open_holds.len(), holds);
         }
-        assert_eq!(bytes(&ledger.state()), bytes(&in_memory(&done).state()), "seed {seed}");
+        assert_eq!(
+            bytes(&ledger.state().unwrap()),
+            bytes(&in_memory(&done).state()),
+            "seed {seed}"
+        );
         ledger.prove_conservation().unwrap();
     }
 }
@@ -89,20 +97,20 @@ fn the_log_is_the_serial_order_of_callers_in_parallel() {
             ledger.checkpoint().unwrap();
         }
     });
-    let before = bytes(&ledger.state());
+    let before = bytes(&ledger.state().unwrap());
     drop(ledger);
     assert_eq!(checkpoints(folder.path()).len(), 2, "the newest and one to fall back on");
     let log = read_verified_wal::<LedgerRecord>(&folder.path().join("ledger.log")).unwrap();
     let serial: Vec<_> = log
         .into_iter()
         .filter_map(|entry| match entry.data {
-            LedgerRecord::Operation(operation) => Some(operation),
+            LedgerRecord::Operation { operation, .. } => Some(operation),
             _ => None,
         })
         .collect();
     assert_eq!(serial.len(), 8 * 150 + opening().count());
     assert_eq!(bytes(&in_memory(&serial).state()), before);
-    assert_eq!(bytes(&DurableLedger::open(folder.path()).unwrap().state()), before);
+    assert_eq!(bytes(&DurableLedger::open(folder.path()).unwrap().state().unwrap()), before);
 }
 
 #[test]
@@ -116,11 +124,11 @@ fn a_checkpoint_that_is_not_whole_falls_back_to_the_one_before_and_then_to_the_l
         sequences.insert(0, ledger.checkpoint().unwrap().sequence);
     }
     run(&ledger, &mut caller, 40, &mut done);
-    let before = bytes(&ledger.state());
+    let before = bytes(&ledger.state().unwrap());
     drop(ledger);
     for (rejected, expected) in sequences.into_iter().enumerate() {
         let ledger = DurableLedger::open(folder.path()).unwrap();
-        assert_eq!(bytes(&ledger.state()), before);
+        assert_eq!(bytes(&ledger.state().unwrap()), before);
         assert_eq!(ledger.report().checkpoint_sequence, expected);
         assert_eq!(ledger.report().rejected_checkpoints.len(), rejected);
         drop(ledger);
@@ -190,13 +198,13 @@ fn a_record_cut_short_by_a_crash_is_moved_away_and_said() {
     let (mut done, mut caller) = (Vec::new(), Caller::new("c", 5));
     let ledger = opened(folder.path(), &mut done);
     run(&ledger, &mut caller, 20, &mut done);
-    let before = bytes(&ledger.state());
+    let before = bytes(&ledger.state().unwrap());
     drop(ledger);
     let log = folder.path().join("ledger.log");
     let whole = fs::read_to_string(&log).unwrap();
     fs::write(&log, format!("{whole}{{\"sequence\":28,\"prev")).unwrap();
     let ledger = DurableLedger::open(folder.path()).unwrap();
-    assert_eq!(bytes(&ledger.state()), before);
+    assert_eq!(bytes(&ledger.state().unwrap()), before);
     let report = &ledger.report().log;
     assert_eq!((report.sequence, report.cut_bytes, report.tail), (27, 20, Tail::Torn));
     run(&ledger, &mut caller, 1, &mut done);
@@ -212,7 +220,7 @@ fn the_first_entry_says_how_long_keys_are_kept() {
     let options = || DurableOptions::new().limits(limits);
     drop(DurableLedger::open_with(folder.path(), options()).unwrap());
     let ledger = DurableLedger::open(folder.path()).unwrap();
-    assert_eq!(ledger.state().limits, limits, "as it was made, not as it was opened");
+    assert_eq!(ledger.state().unwrap().limits, limits, "as it was made, not as it was opened");
     drop(ledger);
 
     let foreign = tempfile::tempdir().unwrap();
@@ -226,7 +234,7 @@ fn the_first_entry_says_how_long_keys_are_kept() {
 fn an_operation_that_is_too_large_does_not_happen() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = opened(folder.path(), &mut Vec::new());
-    let before = (bytes(&ledger.state()), ledger.anchor());
+    let before = (bytes(&ledger.state().unwrap()), ledger.anchor());
     let error = ledger
         .apply(&LedgerOperation::Open {
             tenant: "x".repeat(70_000),
@@ -237,5 +245,5 @@ fn an_operation_that_is_too_large_does_not_happen() {
         })
         .unwrap_err();
     assert!(matches!(error, PersistError::OperationTooLarge { limit: 65_536, .. }), "{error}");
-    assert_eq!((bytes(&ledger.state()), ledger.anchor()), before);
+    assert_eq!((bytes(&ledger.state().unwrap()), ledger.anchor()), before);
 }

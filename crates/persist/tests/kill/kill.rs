@@ -81,7 +81,7 @@ fn kill_again_and_again(rounds: u64) {
         let ledger = DurableLedger::open(folder.path()).unwrap();
         ledger.prove_conservation().unwrap();
         from_checkpoint += u64::from(ledger.report().checkpoint_sequence > 0);
-        let found = bytes(&ledger.state());
+        let found = bytes(&ledger.state().unwrap());
         drop(ledger);
         check(folder.path(), &told, &found);
     }
@@ -122,7 +122,7 @@ fn check(folder: &Path, told: &BTreeMap<String, String>, found: &str) {
     let engine = BudgetEngine::new();
     let mut answers: BTreeMap<String, (u32, String)> = BTreeMap::new();
     for entry in log {
-        let LedgerRecord::Operation(operation) = entry.data else { continue };
+        let LedgerRecord::Operation { operation, .. } = entry.data else { continue };
         let answer = serde_json::to_string(&engine.apply(&operation)).unwrap();
         if let Some(key) = key_of(&operation) {
             answers.entry(key.to_owned()).or_insert((0, answer)).0 += 1;

@@ -1,0 +1,94 @@
+//! Applying the log again, up to the first entry that does not come out as recorded.
+
+use std::path::Path;
+
+use calybris_budget::BudgetEngine;
+use calybris_wal::WalEntry;
+
+use crate::durable::checkpoints::Loaded;
+use crate::durable::record::{LEDGER_RECORD_SCHEMA, LedgerRecord, Outcome};
+use crate::error::PersistError;
+
+/// A ledger on its way from a checkpoint to the end of the log.
+pub(super) struct Replay<'a> {
+    log: &'a Path,
+    checkpoint: Option<Loaded>,
+    engine: Option<BudgetEngine>,
+    operations: u64,
+    fault: Option<PersistError>,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(log: &'a Path, checkpoint: Option<Loaded>) -> Self {
+        let engine = checkpoint.as_ref().map(|loaded| loaded.engine.clone());
+        Self { log, checkpoint, engine, operations: 0, fault: None }
+    }
+
+    /// Takes the next entry; after a fault, nothing more.
+    pub(super) fn take(&mut self, entry: &WalEntry<LedgerRecord>) {
+        if self.fault.is_none() {
+            self.fault = self.step(entry).err();
+        }
+    }
+
+    fn step(&mut self, entry: &WalEntry<LedgerRecord>) -> Result<(), PersistError> {
+        let restored = self.checkpoint.as_ref().map_or(0, |loaded| loaded.anchor.sequence);
+        if let Some(loaded) = self.checkpoint.as_ref().filter(|_| entry.sequence == restored) {
+            if loaded.anchor.last_hash != entry.entry_hash {
+                return Err(self.forked(loaded, entry.sequence));
+            }
+        }
+        match &entry.data {
+            LedgerRecord::Begin { schema_version, limits } => {
+                if entry.sequence != 1 || schema_version != LEDGER_RECORD_SCHEMA {
+                    let reason =
+                        format!("no log of a ledger begins with \"{schema_version}\" here");
+                    return Err(self.divergent(entry.sequence, reason));
+                }
+                self.engine.get_or_insert_with(|| BudgetEngine::with_limits(*limits));
+            }
+            LedgerRecord::Operation { .. } if entry.sequence <= restored => {}
+            LedgerRecord::Operation { operation, outcome } => {
+                let Some(engine) = &self.engine else {
+                    let reason = "the first entry does not begin a ledger".to_owned();
+                    return Err(self.divergent(entry.sequence, reason));
+                };
+                let found = Outcome::of(&engine.apply(operation));
+                if found != *outcome {
+                    let reason = format!("the outcome is {found:?}, recorded is {outcome:?}");
+                    return Err(self.divergent(entry.sequence, reason));
+                }
+                self.operations += 1;
+            }
+            LedgerRecord::Checkpoint { sequence, state_digest_hex } => {
+                let same = self.checkpoint.as_ref().filter(|it| it.anchor.sequence == *sequence);
+                if let Some(loaded) = same.filter(|it| it.state_digest_hex != *state_digest_hex) {
+                    let found = loaded.state_digest_hex;
+                    let reason = format!(
+                        "the state saved after entry {sequence} has digest {state_digest_hex}, {} has {found}",
+                        loaded.path.display()
+                    );
+                    return Err(self.divergent(entry.sequence, reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forked(&self, loaded: &Loaded, sequence: u64) -> PersistError {
+        let (snapshot, log) = (loaded.path.clone(), self.log.to_owned());
+        PersistError::Forked { snapshot, log, sequence }
+    }
+
+    fn divergent(&self, sequence: u64, reason: String) -> PersistError {
+        PersistError::Divergent { path: self.log.to_owned(), sequence, reason }
+    }
+
+    pub(super) fn finish(self) -> Result<(BudgetEngine, u64), PersistError> {
+        match (self.fault, self.engine) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(engine)) => Ok((engine, self.operations)),
+            (None, None) => Ok((BudgetEngine::new(), 0)),
+        }
+    }
+}
