@@ -1,8 +1,8 @@
 //! The inclusion bundle: one entry, its path to a checkpoint, and the policy it names, in one file.
 
 use calybris_core::policy_document::PolicyDocument;
-use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
-use calybris_proof::merkle::{InclusionProof, TreeHead};
+use calybris_core::proof::chain::{ChainHash, ChainKey, link_hash};
+use calybris_core::proof::merkle::{InclusionProof, TreeHead};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure, Result};

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-use calybris_proof::EvidenceError;
-use calybris_wal::{EntryFault, Place, WalError};
+use calybris_core::digest::HexDigest;
+use calybris_core::proof::EvidenceError;
+use calybris_core::wal::{EntryFault, Place, WalError};
 use serde::Serialize;
+
+use crate::files;
 
 /// The exit code, and the verdict it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +27,18 @@ pub(crate) enum Exit {
     CannotTell = 4,
     /// A threshold of `--fail-if` was passed.
     Threshold = 5,
+}
+
+impl Exit {
+    /// Tampered beats incomplete beats everything that leaves the question open.
+    pub(crate) const fn severity(self) -> u8 {
+        match self {
+            Self::Tampered => 3,
+            Self::Incomplete => 2,
+            Self::CannotTell | Self::Usage | Self::Threshold => 1,
+            Self::Verified => 0,
+        }
+    }
 }
 
 /// What went wrong, where, and what it means.
@@ -90,6 +105,18 @@ impl Failure {
         self
     }
 
+    /// Says what went wrong: to people on standard error, to machines on standard output.
+    pub(crate) fn report(&self, json: bool) {
+        let text = self.to_string();
+        if json {
+            let body = serde_json::json!({ "verdict": self.verdict, "error": self });
+            // A closed standard output leaves the exit code to tell.
+            let _ = files::print(&format!("{body}\n"));
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
     /// A file that is given with the command and cannot be read or written.
     pub(crate) fn file(path: &Path, error: impl fmt::Display) -> Box<Self> {
         Self::usage(format_args!("{}: {error}", path.display()))
@@ -130,6 +157,12 @@ impl From<WalError> for Box<Failure> {
                     .meaning(
                         "Entries that existed when the head was taken are missing: the end of the log was cut off, or this is an older copy.",
                     )
+            }
+            WalError::AcknowledgedMissing { ref place, .. } => {
+                let problem = error.to_string();
+                entry(Exit::Incomplete, place, problem).meaning(
+                    "Entries that were acknowledged as durable are missing; nothing was touched.",
+                )
             }
             WalError::AnchorKey { .. } | WalError::Key(_) => Failure::usage(error),
             WalError::Io { .. } => Failure::new(Exit::CannotTell, error)
@@ -195,9 +228,19 @@ impl From<EvidenceError> for Box<Failure> {
     fn from(error: EvidenceError) -> Self {
         let verdict = match &error {
             EvidenceError::Format { .. } | EvidenceError::SignerName { .. } => Exit::Usage,
-            EvidenceError::Quorum { .. } | EvidenceError::UntrustedKey { .. } => Exit::Incomplete,
+            EvidenceError::Quorum { .. } => Exit::Incomplete,
+            EvidenceError::UntrustedKey { .. } | EvidenceError::KeyNotValid { .. } => {
+                Exit::CannotTell
+            }
             _ => Exit::Tampered,
         };
-        Failure::new(verdict, error)
+        let failure = Failure::new(verdict, &error);
+        match &error {
+            EvidenceError::Digest { found, expected, .. } => {
+                failure.between(HexDigest::new(expected), HexDigest::new(found))
+            }
+            EvidenceError::Number { found, expected, .. } => failure.between(expected, found),
+            _ => failure,
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use calybris_proof::signature::Signer;
+use calybris_core::proof::signature::Signer;
 use serde::de::DeserializeOwned;
 
 use crate::exit::{Exit, Failure, Result};
@@ -42,18 +42,30 @@ pub(crate) fn write(path: Option<&Path>, contents: &str) -> Result<()> {
 /// Writes to standard output.
 pub(crate) fn print(contents: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(contents.as_bytes()).and_then(|()| out.flush());
-    match written {
-        // Whoever read the output has seen enough.
+    written(out.write_all(contents.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes a value to standard output as JSON.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(Exit::CannotTell, error))?;
+    print(&format!("{json}\n"))
+}
+
+/// What writing to standard output comes to: whoever closed it has seen enough.
+pub(crate) fn written(result: std::io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| Failure::new(Exit::CannotTell, error)),
+        other => other.map_err(|error| {
+            Failure::new(Exit::CannotTell, format_args!("standard output: {error}"))
+        }),
     }
 }
 
 /// The key of a keyed log: from the file, else from the environment, else none.
 pub(crate) fn key(path: Option<&Path>) -> Result<Option<Vec<u8>>> {
     let Some(text) = secret(path, KEY_VARIABLE)? else { return Ok(None) };
-    let key = unhex(&text).filter(|key| key.len() >= calybris_proof::chain::MIN_KEY_BYTES);
+    let key = unhex(&text).filter(|key| key.len() >= calybris_core::proof::chain::MIN_KEY_BYTES);
     key.map(Some).ok_or_else(|| secret_form(path, KEY_VARIABLE, "at least 64"))
 }
 

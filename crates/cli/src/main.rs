@@ -12,25 +12,27 @@ mod options;
 mod policies;
 mod show;
 mod tally;
+mod verdict;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::options::Command;
+use crate::options::{Command, Options};
 
 fn main() -> ExitCode {
-    let done = match options::Options::parse().command {
+    let Options { command, json } = Options::parse();
+    let done = match command {
         Command::Decide(arguments) => commands::decide::run(&arguments),
-        Command::Verify(arguments) => commands::verify::run(&arguments),
-        Command::Explain(arguments) => commands::explain::run(&arguments),
-        Command::Diff(arguments) => commands::diff::run(&arguments),
-        Command::Stats(arguments) => commands::stats::run(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments, json),
+        Command::Explain(arguments) => commands::explain::run(&arguments, json),
+        Command::Diff(arguments) => commands::diff::run(&arguments, json),
+        Command::Stats(arguments) => commands::stats::run(&arguments, json),
         Command::Head(arguments) => commands::head::run(&arguments),
         Command::Checkpoint(arguments) => commands::checkpoint::run(&arguments),
         Command::Prove(arguments) => commands::prove::run(&arguments),
-        Command::VerifyBundle(arguments) => commands::bundle::run(&arguments),
-        Command::Repair(arguments) => commands::repair::run(&arguments),
+        Command::VerifyBundle(arguments) => commands::bundle::run(&arguments, json),
+        Command::Repair(arguments) => commands::repair::run(&arguments, json),
         Command::Policy(action) => commands::policy::run(&action),
         Command::Key(action) => commands::key::run(&action),
         Command::Catalog(action) => commands::catalog::run(&action),
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
         Command::Man(arguments) => options::man(&arguments),
     };
     let exit = done.unwrap_or_else(|failure| {
-        eprintln!("{failure}");
+        failure.report(json);
         failure.verdict
     });
     ExitCode::from(exit as u8)

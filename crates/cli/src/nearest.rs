@@ -1,11 +1,11 @@
 //! The nearest change of one number that makes another model win, found with the kernel itself.
 
-use calybris_kernel::{KernelInput, KernelModel, MAX_BPS, PolicySnapshot};
+use calybris_core::kernel::{CandidateVerdict, KernelInput, KernelModel, MAX_BPS, PolicySnapshot};
 
 use crate::policies::NamedPolicy;
 
 /// One number, changed alone, and the model that wins then.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Change {
     pub(crate) what: String,
     pub(crate) from: u64,
@@ -17,14 +17,25 @@ pub(crate) struct Change {
 const LISTED: usize = 8;
 
 impl Change {
+    /// How far the number moves, in millionths of what it was; a mask or a switch moves by all of it.
     fn distance_ppm(&self) -> u128 {
+        if self.is_switch() {
+            return 1_000_000;
+        }
         let distance = u128::from(self.from.abs_diff(self.to));
         distance.saturating_mul(1_000_000) / u128::from(self.from.max(1))
+    }
+
+    fn is_switch(&self) -> bool {
+        ["enabled", "capabilities", "region_mask"].iter().any(|field| self.what.ends_with(field))
     }
 
     /// The change against the old value, in percent.
     pub(crate) fn relative(&self) -> String {
         let sign = if self.to < self.from { "-" } else { "+" };
+        if self.is_switch() {
+            return "switched on".into();
+        }
         if self.from == 0 {
             return "from 0".into();
         }
@@ -70,8 +81,8 @@ fn request_changes(snapshot: &PolicySnapshot, input: &KernelInput, now: u32) -> 
     consider(
         "request budget_limit_microunits",
         input.budget_limit_microunits,
-        models()
-            .filter_map(|model| cost(snapshot, model, input))
+        costs(snapshot, input)
+            .into_iter()
             .flat_map(|cost| [cost, cost.saturating_sub(1)])
             .collect(),
         &|to| KernelInput { budget_limit_microunits: to, ..*input },
@@ -93,19 +104,18 @@ fn request_changes(snapshot: &PolicySnapshot, input: &KernelInput, now: u32) -> 
             &|to| KernelInput { max_p95_latency_ms: narrow(to), ..*input },
         );
     }
-    consider(
-        "request risk_bps",
-        input.risk_bps.into(),
-        models()
-            .flat_map(|m| [u64::from(m.risk_ceiling_bps), u64::from(m.risk_ceiling_bps) + 1])
-            .chain([u64::from(snapshot.hard_risk_limit_bps()).saturating_sub(1)])
-            .collect(),
-        &|to| KernelInput { risk_bps: bps(to), ..*input },
-    );
     // Utility moves in one direction with these, so that the turn is found by halving.
     let by_halving = |from, max, set: &dyn Fn(u64) -> KernelInput| {
         turns(from, max, &|to| other(set(to)).is_some())
     };
+    let set = |to: u64| KernelInput { risk_bps: bps(to), ..*input };
+    let from = input.risk_bps.into();
+    let ceilings = models().map(|model| u64::from(model.risk_ceiling_bps));
+    let thresholds = ceilings
+        .flat_map(|ceiling| [ceiling, ceiling + 1])
+        .chain([u64::from(snapshot.hard_risk_limit_bps()).saturating_sub(1)])
+        .chain(by_halving(from, MAX_BPS.into(), &set));
+    consider("request risk_bps", from, thresholds.collect(), &set);
     let set = |to: u64| KernelInput { confidence_bps: bps(to), ..*input };
     let from = input.confidence_bps.into();
     consider("request confidence_bps", from, by_halving(from, MAX_BPS.into(), &set), &set);
@@ -132,7 +142,7 @@ fn model_changes(
             *slot = changed;
         }
         let params = *snapshot.params();
-        let policy = calybris_kernel::Policy::new_unchecked(params, &models);
+        let policy = calybris_core::kernel::Policy::new_unchecked(params, &models);
         let winner = policy.prescribe(*input).selected_model_id;
         winner == model.model_id && winner != now
     };
@@ -163,7 +173,16 @@ fn model_changes(
             ..m
         }),
     ];
-    let mut changes = Vec::new();
+    let mut changes = switches(&model, input)
+        .into_iter()
+        .filter(|(_, _, changed)| wins(*changed))
+        .map(|(field, (from, to), _)| Change {
+            what: format!("{name}: {field}"),
+            from,
+            to,
+            winner: model.model_id,
+        })
+        .collect::<Vec<_>>();
     for (field, from, best, set) in fields {
         // The best value first: where even that does not win, no value does.
         let test = |to: u64| wins(set(model, to));
@@ -175,15 +194,39 @@ fn model_changes(
     changes
 }
 
-fn cost(snapshot: &PolicySnapshot, model: &KernelModel, input: &KernelInput) -> Option<u64> {
-    use calybris_kernel::CandidateVerdict::{OverBudget, Scored};
-    let unlimited = KernelInput { budget_limit_microunits: 0, ..*input };
+/// What can only be switched on: the model itself, and the bits the request asks for.
+fn switches(
+    model: &KernelModel,
+    input: &KernelInput,
+) -> [(&'static str, (u64, u64), KernelModel); 3] {
+    let capabilities = model.capabilities | input.required_capabilities;
+    // One region is enough.
+    let region = input.required_region_mask & input.required_region_mask.wrapping_neg();
+    let regions = model.region_mask | region;
+    [
+        ("enabled", (model.enabled.into(), 1), KernelModel { enabled: 1, ..*model }),
+        (
+            "capabilities",
+            (model.capabilities, capabilities),
+            KernelModel { capabilities, ..*model },
+        ),
+        (
+            "region_mask",
+            (model.region_mask, regions),
+            KernelModel { region_mask: regions, ..*model },
+        ),
+    ]
+}
+
+/// What every model that is looked at at all would cost.
+fn costs(snapshot: &PolicySnapshot, input: &KernelInput) -> Vec<u64> {
+    let unlimited = KernelInput { budget_limit_microunits: u64::MAX, ..*input };
     let candidates = snapshot.explain(unlimited).candidates;
-    match candidates.iter().find(|c| c.model_id == model.model_id)?.verdict {
-        OverBudget { cost_microunits, .. } => Some(cost_microunits),
-        Scored { terms, .. } => Some(terms.cost_microunits),
+    let scored = candidates.into_iter().filter_map(|candidate| match candidate.verdict {
+        CandidateVerdict::Scored { terms, .. } => Some(terms.cost_microunits),
         _ => None,
-    }
+    });
+    scored.collect()
 }
 
 /// The candidate value nearest to `from` with which another model wins.

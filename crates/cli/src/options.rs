@@ -26,6 +26,9 @@ Exit codes:
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Print results and failures as JSON on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

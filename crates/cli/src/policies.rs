@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use calybris_core::kernel::PolicySnapshot;
 use calybris_core::policy_document::{DocumentError, PolicyDocument};
-use calybris_kernel::PolicySnapshot;
-use calybris_proof::audit::AuditBundle;
+use calybris_core::proof::audit::AuditBundle;
 
 use crate::exit::{Failure, Result};
 

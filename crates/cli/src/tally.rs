@@ -2,22 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use calybris_proof::AuditedRecord;
-use calybris_proof::chain::WalAnchor;
+use calybris_core::proof::AuditedRecord;
+use calybris_core::proof::chain::WalAnchor;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::exit::Result;
 use crate::log::{Log, tenant};
 
 /// Decisions and spend of one model, tenant or reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Sum {
     pub(crate) decisions: u64,
     pub(crate) executed: u64,
     pub(crate) substituted: u64,
     pub(crate) rejected: u64,
+    #[serde(serialize_with = "as_text")]
     pub(crate) cost_microunits: i128,
+    #[serde(serialize_with = "as_text")]
     pub(crate) utility_microunits: i128,
+}
+
+/// A sum as a decimal text: it may be larger than what readers of JSON keep exactly.
+pub(crate) fn as_text<S: Serializer>(
+    sum: &i128,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(sum)
 }
 
 impl Sum {
@@ -45,7 +56,7 @@ impl Sum {
 }
 
 /// The whole log, counted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Tally {
     pub(crate) total: Sum,
     /// Entries that are no audited records.
@@ -58,25 +69,47 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Counts a log; `also` sees every record too.
-    pub(crate) fn of(
-        log: &Log,
-        mut also: impl FnMut(u64, &AuditedRecord<Value>),
-    ) -> Result<(Self, WalAnchor)> {
+    pub(crate) fn of(log: &Log) -> Result<(Self, WalAnchor)> {
         let mut tally = Self::default();
-        let head = log.visit_records(|sequence, _, record| match record {
-            Ok(record) => {
-                tally.add(&record);
-                also(sequence, &record);
-            }
+        let head = log.visit_records(|_, _, record| match record {
+            Ok(record) => tally.add(&record),
             Err(_) => tally.other += 1,
         })?;
         Ok((tally, head))
     }
 
+    /// Counts one record.
     pub(crate) fn add(&mut self, record: &AuditedRecord<Value>) {
         self.total.add(record);
         self.models.entry(record.decision.selected_model_id).or_default().add(record);
-        self.tenants.entry(tenant(&record.metadata).to_owned()).or_default().add(record);
+        group(&mut self.tenants, tenant(&record.metadata)).add(record);
         self.reasons.entry(record.decision.reason.as_str()).or_default().add(record);
+    }
+}
+
+/// The most groups that are counted one by one: memory stays bounded however many tenants a log names.
+pub(crate) const MAX_GROUPS: usize = 10_000;
+/// Where the groups beyond them are counted together.
+pub(crate) const OTHER_GROUPS: &str = "(all others)";
+
+/// The group of this name.
+pub(crate) fn group<'a, T: Default>(groups: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
+    let known = groups.contains_key(name) || groups.len() < MAX_GROUPS;
+    groups.entry(if known { name } else { OTHER_GROUPS }.to_owned()).or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_bounded_and_nothing_is_lost() {
+        let mut groups: BTreeMap<String, u64> = BTreeMap::new();
+        for name in 0..MAX_GROUPS + 5 {
+            *group(&mut groups, &name.to_string()) += 1;
+        }
+        *group(&mut groups, "3") += 1;
+        assert_eq!(groups.len(), MAX_GROUPS + 1);
+        assert_eq!((groups["3"], groups[OTHER_GROUPS]), (2, 5));
     }
 }

@@ -2,9 +2,10 @@
 
 mod json;
 
-use calybris_kernel::digest::{DigestDecodeError, HexDigest};
+use calybris_kernel::digest::{DigestDecodeError, HexDigest, decision_digest, input_digest};
 use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
 
+use crate::error::EvidenceError;
 use crate::evidence::Evidence;
 use crate::verify::{VerifyError, verified_audit_bundle};
 
@@ -168,6 +169,22 @@ impl<M> AuditedRecord<M> {
     pub fn epochs(&self) -> (u64, u64) {
         let decided = (self.decision.policy_epoch, self.decision.catalog_epoch);
         self.audit.epochs().unwrap_or(decided)
+    }
+
+    /// Checks what needs no policy: that the bundle's digests are those of the request and the decision beside it, and that the
+    /// bundle does not itself deny the replay.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Digest`] names the digest; [`EvidenceError::Refused`].
+    pub fn check_digests(&self) -> Result<(), EvidenceError> {
+        let input = input_digest(&self.input).into();
+        EvidenceError::digest("input_digest_hex", self.audit.input_digest_hex, input)?;
+        let decision = decision_digest(&self.decision).into();
+        EvidenceError::digest("decision_digest_hex", self.audit.decision_digest_hex, decision)?;
+        if self.audit.replay_valid {
+            return Ok(());
+        }
+        Err(EvidenceError::Refused("the record itself says that its decision did not replay"))
     }
 
     /// Recomputes everything the bundle claims under `snapshot`.

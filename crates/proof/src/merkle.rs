@@ -2,12 +2,14 @@
 //! an entry is in it and that a later tree extends an earlier one.
 
 mod frontier;
+mod path;
 mod proof;
 mod tree;
 
 use sha2::{Digest as _, Sha256};
 
 pub use frontier::MerkleFrontier;
+pub use path::InclusionPath;
 pub use proof::{ConsistencyProof, InclusionProof};
 pub use tree::MerkleTree;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use calybris_core::kernel::{ALL_REGIONS, KernelModel, MAX_PROVIDER_ID};
 use calybris_core::policy_document::{NamedModel, PolicyDocument};
 use calybris_core::prices::{ListedPrice, PriceList, PriceOptions, TierRule};
-use calybris_kernel::{ALL_REGIONS, KernelModel, MAX_PROVIDER_ID};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;

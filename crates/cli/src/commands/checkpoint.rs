@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use calybris_proof::checkpoint::{Checkpoint, Witnesses, cosign, verify_checkpoint};
-use calybris_proof::merkle::MerkleTree;
-use calybris_proof::note::{SignedNote, VerifierKey};
+use calybris_core::proof::EvidenceError;
+use calybris_core::proof::checkpoint::{Checkpoint, Witnesses, cosign, verify_checkpoint};
+use calybris_core::proof::merkle::TreeHead;
+use calybris_core::proof::note::{KeyKind, SignedNote, VerifierKey};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
-use crate::log::LogArgs;
+use crate::log::{Log, LogArgs};
 use crate::show::count;
+use crate::verdict::Item;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -62,89 +64,137 @@ pub(crate) struct CheckpointKeys {
     quorum: usize,
 }
 
-/// A checkpoint whose signatures were checked as far as the keys given allow.
-pub(crate) struct TrustedHead {
+/// A checkpoint, and what is known about who signed it.
+#[derive(Debug)]
+pub(crate) struct GivenCheckpoint {
     pub(crate) checkpoint: Checkpoint,
-    /// Why nothing is known about who signed it.
-    pub(crate) unsigned_because: Option<&'static str>,
-    cosigned_by: Vec<String>,
+    signatures: Signatures,
 }
 
-impl TrustedHead {
-    /// What it establishes about the log.
-    pub(crate) fn what(&self) -> String {
-        let head = self.checkpoint.head();
-        let mut what =
-            format!("the log contains {} at {}", self.checkpoint.origin(), count(head.size));
-        if !self.cosigned_by.is_empty() {
-            what.push_str(&format!(", co-signed by {}", self.cosigned_by.join(", ")));
+#[derive(Debug)]
+enum Signatures {
+    /// The log's own, and these witnesses'.
+    Hold { cosigned_by: Vec<String> },
+    /// They do not, or too few do.
+    Fail(Box<Failure>),
+    /// No key was given to check them with.
+    Unchecked,
+}
+
+impl GivenCheckpoint {
+    pub(crate) fn head(&self) -> &TreeHead {
+        self.checkpoint.head()
+    }
+
+    /// What it establishes about a log whose tree has this head.
+    pub(crate) fn into_item(self) -> Item {
+        let (origin, size) = (self.checkpoint.origin(), count(self.head().size));
+        match self.signatures {
+            Signatures::Fail(failure) => Item::Refuted(failure),
+            Signatures::Unchecked => Item::not_checked(format!(
+                "the log agrees with {origin} at {size}, but nobody's signature was checked: give --log-key"
+            )),
+            Signatures::Hold { cosigned_by } => {
+                let mut what = format!("the log contains the signed head of {origin} at {size}");
+                if !cosigned_by.is_empty() {
+                    what.push_str(&format!(", co-signed by {}", cosigned_by.join(", ")));
+                }
+                Item::established(what)
+            }
         }
-        what
     }
 }
 
 impl CheckpointArgs {
-    pub(crate) fn load(&self) -> Result<Option<TrustedHead>> {
-        let Some(path) = &self.checkpoint else { return Ok(None) };
-        let note = read_note(path)?;
-        self.keys.check(&note).map(Some)
+    pub(crate) fn is_given(&self) -> bool {
+        self.checkpoint.is_some()
+    }
+
+    pub(crate) fn load(&self) -> Result<Option<GivenCheckpoint>> {
+        let Some(path) = &self.checkpoint else {
+            self.keys.unused()?;
+            return Ok(None);
+        };
+        self.keys.check(&read_note(path)?).map(Some)
     }
 }
 
 impl CheckpointKeys {
+    /// Keys without anything to check them on are a mistake, not a check that passed.
+    fn unused(&self) -> Result<()> {
+        if self.log_key.is_some() || !self.witness.is_empty() || self.quorum > 0 {
+            return Err(Failure::usage("--log-key, --witness and --quorum need --checkpoint"));
+        }
+        Ok(())
+    }
+
     /// Checks a checkpoint's signatures: the log's, whose name is its origin, and the witnesses'.
-    pub(crate) fn check(&self, note: &SignedNote) -> Result<TrustedHead> {
+    pub(crate) fn check(&self, note: &SignedNote) -> Result<GivenCheckpoint> {
+        let checkpoint: Checkpoint = note.text().parse()?;
         let Some(log_key) = &self.log_key else {
             if !self.witness.is_empty() || self.quorum > 0 {
                 return Err(Failure::usage("--witness and --quorum need --log-key"));
             }
-            let unsigned_because =
-                Some("it agrees, but nobody's signature was checked: give --log-key");
-            let checkpoint = note.text().parse()?;
-            return Ok(TrustedHead { checkpoint, unsigned_because, cosigned_by: Vec::new() });
+            return Ok(GivenCheckpoint { checkpoint, signatures: Signatures::Unchecked });
         };
+        if self.quorum > self.witness.len() {
+            let (quorum, known) = (self.quorum, self.witness.len());
+            return Err(Failure::usage(format_args!(
+                "--quorum is {quorum}, and {known} witnesses are given with --witness"
+            )));
+        }
+        if let Some(key) = self.witness.iter().find(|key| key.kind() != KeyKind::Cosignature) {
+            return Err(Failure::usage(format_args!("--witness {key} is not a witness's key")));
+        }
         let witnesses = Witnesses { keys: self.witness.clone(), quorum: self.quorum };
-        let verified = verify_checkpoint(note, log_key.name(), log_key, &witnesses)?;
-        let cosigned_by = verified.cosigned_by.into_iter().map(|(name, _)| name).collect();
-        Ok(TrustedHead { checkpoint: verified.checkpoint, unsigned_because: None, cosigned_by })
+        let signatures = match verify_checkpoint(note, log_key.name(), log_key, &witnesses) {
+            Ok(verified) => Signatures::Hold {
+                cosigned_by: verified.cosigned_by.into_iter().map(|(name, _)| name).collect(),
+            },
+            Err(error) => Signatures::Fail(signature_failure(&error)),
+        };
+        Ok(GivenCheckpoint { checkpoint, signatures })
     }
+}
+
+fn signature_failure(error: &EvidenceError) -> Box<Failure> {
+    let (verdict, meaning) = match error {
+        EvidenceError::BadSignature { .. } | EvidenceError::PublicKey { .. } => {
+            (Exit::Tampered, "The checkpoint was changed after it was signed, or forged.")
+        }
+        EvidenceError::Quorum { .. } => {
+            (Exit::Incomplete, "Too few of the witnesses you know have seen this checkpoint.")
+        }
+        _ => (Exit::CannotTell, "The checkpoint is not one that this key signed for this log."),
+    };
+    Failure::new(verdict, error).meaning(meaning)
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let log = arguments.log.open()?;
-    let mut tree = MerkleTree::new();
-    log.visit(|entry| tree.append(&entry.entry_hash.digest().unwrap_or_default()))?;
     let note = match &arguments.cosign {
         None => {
             let signer = files::signer(&arguments.origin, arguments.signing_key.as_deref())?;
-            Checkpoint::new(&arguments.origin, tree.head())?.sign(&signer)?
+            let (_, tree) = log.tree_at(None)?;
+            Checkpoint::new(&arguments.origin, tree)?.sign(&signer)?
         }
-        Some(path) => witness(arguments, path, &tree)?,
+        Some(path) => witness(arguments, &log, path)?,
     };
     files::write(arguments.output.as_deref(), &note.to_string())?;
     Ok(Exit::Verified)
 }
 
 /// A witness signs only what it has seen to be true: the log's signature, and the log itself.
-fn witness(arguments: &Arguments, path: &Path, tree: &MerkleTree) -> Result<SignedNote> {
+fn witness(arguments: &Arguments, log: &Log, path: &Path) -> Result<SignedNote> {
     let (Some(name), Some(log_key), Some(time)) =
         (&arguments.witness_name, &arguments.log_key, arguments.time)
     else {
         return Err(Failure::usage("--cosign needs --witness-name, --log-key and --time"));
     };
     let mut note = read_note(path)?;
-    let verified = verify_checkpoint(&note, &arguments.origin, log_key, &Witnesses::default())?;
-    let head = *verified.checkpoint.head();
-    let own = tree.head_at(head.size).map_err(|error| {
-        Failure::new(Exit::Incomplete, error)
-            .meaning("The log at hand ends before the checkpoint; nothing was signed.")
-    })?;
-    if own != head {
-        return Err(Failure::new(Exit::Tampered, "the log's tree is not the checkpoint's")
-            .meaning(
-                "The log was rewritten, or shows others another history; nothing was signed.",
-            ));
-    }
+    let verified = verify_checkpoint(&note, &arguments.origin, log_key, &Witnesses::default())
+        .map_err(|error| signature_failure(&error))?;
+    log.require_checkpoint(verified.checkpoint.head())?;
     let signer = files::signer(name, arguments.signing_key.as_deref())?;
     cosign(&mut note, &signer, time)?;
     Ok(note)

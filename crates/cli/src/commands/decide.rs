@@ -1,13 +1,14 @@
 //! `calybris decide`: from a policy and requests to decisions, and to a verified log.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use calybris_kernel::{KernelDecision, KernelInput};
-use calybris_proof::AuditedRecord;
-use calybris_wal::{WalOptions, WalWriter};
-use serde_json::Value;
+use calybris_core::kernel::{KernelDecision, KernelInput};
+use calybris_core::proof::AuditedRecord;
+use calybris_core::wal::{WalOptions, WalWriter};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::commands::explain::candidates_table;
 use crate::exit::{Exit, Failure, Result};
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
     /// Policy document
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// Requests, one JSON object a line: the request's members, or `{"input": {…}, "metadata": …}`
+    /// Requests, one JSON object a line (`-` for standard input): the request's members, or `{"input": {…}, "metadata": …}`
     requests: PathBuf,
     /// Log to append the decisions to, each verified first; made when there is none
     #[arg(long, value_name = "FILE")]
@@ -36,51 +37,64 @@ pub(crate) struct Arguments {
     explain: bool,
 }
 
-type Log = WalWriter<AuditedRecord<Value>>;
+type Log = WalWriter<AuditedRecord<Box<RawValue>>>;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let policy = NamedPolicy::load(&arguments.policy)?;
+    let requests = requests(&arguments.requests)?;
     let log = arguments.log.as_deref().map(|path| open(path, arguments)).transpose()?;
-    let file = std::fs::File::open(&arguments.requests)
-        .map_err(|error| Failure::file(&arguments.requests, error))?;
-    let mut rows = Vec::new();
-    let mut tally = BTreeMap::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
-        let bad = |error: &dyn std::fmt::Display| {
-            let path = arguments.requests.display();
-            Failure::usage(format_args!("{path} line {}: {error}", index + 1))
-        };
-        let line = line.map_err(|error| bad(&error))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let (input, metadata) = request(&line).map_err(|error| bad(&error))?;
-        let decision = policy.snapshot.prescribe_checked(input).map_err(|error| bad(&error))?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let (mut rows, mut tally) = (Vec::new(), BTreeMap::new());
+    let mut decide = |line: &str| -> Result<()> {
+        let (input, metadata) = request(line).map_err(Failure::usage)?;
+        let decision = policy.snapshot.prescribe_checked(input).map_err(Failure::usage)?;
         if let Some(log) = &log {
             log.append_verified_audited(&policy.snapshot, input, decision, metadata)?;
         }
         *tally.entry(decision.action.as_str()).or_insert(0_u64) += 1;
+        let mut text = String::new();
         if arguments.table {
             rows.push(row(&policy, &input, &decision));
         } else {
-            let json = serde_json::to_string(&decision).map_err(|error| bad(&error))?;
-            files::print(&format!("{json}\n"))?;
+            text = serde_json::to_string(&decision).map_err(Failure::usage)? + "\n";
         }
         if arguments.explain {
-            files::print(&candidates_table(&policy, input))?;
+            text.push_str(&candidates_table(&policy, input));
+        }
+        files::written(out.write_all(text.as_bytes()))
+    };
+    for (index, line) in requests.lines().enumerate() {
+        let at = |mut failure: Box<Failure>| {
+            let path = arguments.requests.display();
+            failure.problem = format!("{path} line {}: {}", index + 1, failure.problem);
+            failure
+        };
+        let line = line.map_err(|error| at(Failure::usage(error)))?;
+        if !line.trim().is_empty() {
+            decide(&line).map_err(at)?;
         }
     }
     if arguments.table {
         let header = ["request", "wanted", "action", "model", "reason", "cost", "utility"];
-        files::print(&table(5, &header, rows))?;
+        files::written(out.write_all(table(5, &header, rows).as_bytes()))?;
     }
+    files::written(out.flush())?;
     if let Some(log) = &log {
         log.flush_and_sync()?;
-        eprintln!("log: {} entries, head {}", log.sequence(), log.last_hash());
+        eprintln!("log: {} entries, head {}", count(log.sequence()), log.last_hash());
     }
-    let tally: Vec<_> = tally.iter().map(|(action, n)| format!("{} {action}", count(*n))).collect();
-    eprintln!("decided: {}", tally.join(", "));
+    let tally: Vec<_> = tally.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();
+    eprintln!("decided: {}", if tally.is_empty() { "nothing".into() } else { tally.join(", ") });
     Ok(Exit::Verified)
+}
+
+/// The requests' file, or standard input for `-`.
+fn requests(path: &Path) -> Result<Box<dyn BufRead>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin().lock()));
+    }
+    let file = std::fs::File::open(path).map_err(|error| Failure::file(path, error))?;
+    Ok(Box::new(BufReader::new(file)))
 }
 
 fn open(path: &Path, arguments: &Arguments) -> Result<Log> {
@@ -91,20 +105,24 @@ fn open(path: &Path, arguments: &Arguments) -> Result<Log> {
     Ok(Log::open_with(path, &options)?)
 }
 
-fn request(line: &str) -> serde_json::Result<(KernelInput, Value)> {
+/// A request alone, or with metadata, which is kept as it is written.
+fn request(line: &str) -> serde_json::Result<(KernelInput, Box<RawValue>)> {
+    #[derive(serde::Deserialize)]
+    struct Probe {
+        input: Option<IgnoredAny>,
+    }
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct WithMetadata {
         input: KernelInput,
         #[serde(default)]
-        metadata: Value,
+        metadata: Box<RawValue>,
     }
-    let value: Value = serde_json::from_str(line)?;
-    if value.get("input").is_some() {
+    if serde_json::from_str::<Probe>(line)?.input.is_some() {
         let WithMetadata { input, metadata } = serde_json::from_str(line)?;
         return Ok((input, metadata));
     }
-    Ok((serde_json::from_str(line)?, Value::Null))
+    Ok((serde_json::from_str(line)?, Box::default()))
 }
 
 fn row(policy: &NamedPolicy, input: &KernelInput, decision: &KernelDecision) -> Vec<String> {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use calybris_kernel::KernelDecision;
-use serde_json::Value;
+use calybris_core::kernel::KernelDecision;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::exit::{Exit, Result};
 use crate::files;
@@ -12,6 +13,7 @@ use crate::limits::{Limit, Metric};
 use crate::log::{Log, LogArgs, tenant};
 use crate::policies::{NamedPolicy, Policies};
 use crate::show::{count, money, percent, table};
+use crate::tally::{as_text, group};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -30,13 +32,15 @@ pub(crate) struct Arguments {
 }
 
 /// What became different, for one model, tenant or reason.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Moved {
     decisions: u64,
     changed: u64,
     refused: u64,
     admitted: u64,
+    #[serde(serialize_with = "as_text", rename = "old_cost_microunits")]
     old_cost: i128,
+    #[serde(serialize_with = "as_text", rename = "new_cost_microunits")]
     new_cost: i128,
 }
 
@@ -49,14 +53,18 @@ struct Difference {
     reasons: BTreeMap<(&'static str, &'static str), Moved>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let old = Policies::load(&arguments.old)?;
     let new = NamedPolicy::load(&arguments.new)?;
     let log = arguments.log.open()?;
     let difference = Difference::of(&log, &old, &new)?;
-    files::print(&difference.text(&old, &new))?;
     let passed: Vec<_> =
         arguments.fail_if.iter().filter(|limit| difference.passes(limit)).collect();
+    if json {
+        files::print_json(&difference.json(&passed))?;
+    } else {
+        files::print(&difference.text(&old, &new))?;
+    }
     for limit in &passed {
         eprintln!("threshold passed: {limit}");
     }
@@ -100,8 +108,7 @@ impl Difference {
             }
             let (before, after) = (record.decision, new.snapshot.prescribe(record.input));
             difference.total.add(&before, &after);
-            let tenant = tenant(&record.metadata).to_owned();
-            difference.tenants.entry(tenant).or_default().add(&before, &after);
+            group(&mut difference.tenants, tenant(&record.metadata)).add(&before, &after);
             difference.models.entry(before.selected_model_id).or_default().add(&before, &after);
             if before.reason != after.reason {
                 let reasons = (before.reason.as_str(), after.reason.as_str());
@@ -130,6 +137,21 @@ impl Difference {
             }
             Metric::Cost => limit.passed_by_rise(total.old_cost, total.new_cost),
         }
+    }
+
+    fn json(&self, passed: &[&Limit]) -> Value {
+        let reasons = self.reasons.iter();
+        let reasons =
+            reasons.map(|((from, to), moved)| json!({ "from": from, "to": to, "moved": moved }));
+        json!({
+            "kind": "replay, not a forecast",
+            "total": self.total,
+            "not_replayed": self.unreplayable,
+            "tenants": self.tenants,
+            "models_before": self.models,
+            "reasons": reasons.collect::<Vec<_>>(),
+            "thresholds_passed": passed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
     }
 
     fn text(&self, old: &Policies, new: &NamedPolicy) -> String {

@@ -1,10 +1,11 @@
 //! `calybris explain`: every candidate's verdict, and the smallest single change with another winner.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use calybris_kernel::{CandidateVerdict, Gate, KernelInput};
-use calybris_proof::AuditedRecord;
-use serde_json::Value;
+use calybris_core::kernel::{CandidateVerdict, Gate, KernelInput};
+use calybris_core::proof::AuditedRecord;
+use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
@@ -26,49 +27,64 @@ pub(crate) struct Arguments {
 
 type Record = AuditedRecord<Value>;
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.policy)?;
     let log = arguments.log.open()?;
     let mut found = None;
-    let end = log.visit_records(|sequence, _, record| {
-        if sequence == arguments.sequence {
-            found = Some(record);
+    let end = log.visit(|entry| {
+        if entry.sequence == arguments.sequence {
+            found = Some(entry);
         }
     });
-    // The entry is explained even when the chain breaks after it; the break is reported all the same.
-    let record: Record = match found {
-        Some(record) => record.map_err(|error| {
-            Failure::new(Exit::CannotTell, format_args!("the entry is no audited record: {error}"))
-                .at(log.path(), arguments.sequence)
-        })?,
-        None => {
-            let head = end?;
-            return Err(Failure::usage(format_args!(
-                "there is no entry {}: the log ends at {}",
-                arguments.sequence, head.sequence
-            )));
-        }
+    let Some(entry) = found else {
+        let head = end?;
+        return Err(Failure::usage(format_args!(
+            "there is no entry {}: the log ends at {}",
+            arguments.sequence, head.sequence
+        )));
     };
+    let at = |failure: Box<Failure>| failure.at(log.path(), arguments.sequence);
+    let record: Record = serde_json::from_str(entry.data.get()).map_err(|error| {
+        let problem = format_args!("the entry is no audited record: {error}");
+        at(Failure::new(Exit::CannotTell, problem))
+    })?;
     let Some(policy) = policies.named_by(&record.audit) else {
-        return Err(Failure::new(
-            Exit::CannotTell,
-            "no policy given has the digest the record names",
-        )
-        .at(log.path(), arguments.sequence)
-        .between(record.audit.policy_digest_hex, "no such policy among those given"));
+        let problem = "no policy given has the digest the record names";
+        return Err(at(Failure::new(Exit::CannotTell, problem))
+            .between(record.audit.policy_digest_hex, "no such policy among those given"));
     };
-    files::print(&explanation(arguments.sequence, &record, policy))?;
-    if !record.replay(&policy.snapshot).is_valid() {
-        return Err(Failure::new(
-            Exit::Tampered,
-            "the record does not replay; the tables above show what the policy decides",
-        )
-        .at(log.path(), arguments.sequence));
+    let replayed = policies.replay(&record).map_err(at);
+    let changes = nearest_changes(policy, &record.input);
+    if json {
+        // A machine gets an explanation of what holds, or the failure: never both.
+        replayed?;
+        let head = end?;
+        files::print_json(&json!({
+            "sequence": arguments.sequence,
+            "entry_hash": entry.entry_hash,
+            "head": head,
+            "tenant": tenant(&record.metadata),
+            "policy_digest_hex": record.audit.policy_digest_hex,
+            "models": names(policy),
+            "input": record.input,
+            "explanation": policy.snapshot.explain(record.input),
+            "nearest_changes": changes,
+        }))?;
+        return Ok(Exit::Verified);
     }
+    // People get the tables even when the chain breaks elsewhere; the break is reported all the same.
+    files::print(&explanation(arguments.sequence, &record, policy, &changes))?;
+    replayed?;
     end.map(|_| Exit::Verified)
 }
 
-fn explanation(sequence: u64, record: &Record, policy: &NamedPolicy) -> String {
+/// The models' names by id.
+fn names(policy: &NamedPolicy) -> BTreeMap<u32, &str> {
+    let named = policy.document.models.iter();
+    named.filter_map(|named| Some((named.model.model_id, named.name.as_deref()?))).collect()
+}
+
+fn explanation(sequence: u64, record: &Record, policy: &NamedPolicy, changes: &[Change]) -> String {
     let (input, decision) = (&record.input, &record.decision);
     let currency = policy.currency();
     let mut text = format!(
@@ -98,7 +114,7 @@ fn explanation(sequence: u64, record: &Record, policy: &NamedPolicy) -> String {
     }
     text.push('\n');
     text.push_str(&candidates_table(policy, *input));
-    text.push_str(&changes_text(policy, input));
+    text.push_str(&changes_text(policy, changes));
     text
 }
 
@@ -180,8 +196,7 @@ fn gate_text(gate: Gate, model: u64, request: u64) -> String {
     }
 }
 
-fn changes_text(policy: &NamedPolicy, input: &KernelInput) -> String {
-    let changes = nearest_changes(policy, input);
+fn changes_text(policy: &NamedPolicy, changes: &[Change]) -> String {
     if changes.is_empty() {
         return "No single change of one number makes another model win.\n".into();
     }

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use calybris_proof::AuditedRecord;
-use calybris_proof::chain::ChainHash;
+use calybris_core::proof::AuditedRecord;
+use calybris_core::proof::chain::ChainHash;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Result};

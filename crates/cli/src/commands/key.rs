@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use calybris_proof::note::{KeyKind, VerifierKey};
-use calybris_proof::signature::{TrustedKey, TrustedKeys};
+use calybris_core::proof::note::{KeyKind, VerifierKey};
+use calybris_core::proof::signature::{TrustedKey, TrustedKeys};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use calybris_kernel::digest::HexDigest;
-use calybris_proof::signature::{PolicyWatermark, SignedPolicy, TrustedKeys};
+use calybris_core::kernel::digest::HexDigest;
+use calybris_core::proof::signature::{PolicyWatermark, SignedPolicy, TrustedKeys};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;

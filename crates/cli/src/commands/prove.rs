@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use calybris_proof::AuditedRecord;
-use calybris_proof::checkpoint::Checkpoint;
-use calybris_proof::merkle::MerkleTree;
+use calybris_core::proof::AuditedRecord;
+use calybris_core::proof::checkpoint::Checkpoint;
+use calybris_core::proof::merkle::{InclusionPath, InclusionProof, MerkleFrontier, TreeHead};
 use serde::de::IgnoredAny;
 
 use crate::commands::checkpoint::read_note;
 use crate::decision_bundle::{BUNDLE_SCHEMA, BundleEntry, DecisionBundle};
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
-use crate::log::LogArgs;
+use crate::log::{Log, LogArgs};
 use crate::policies::Policies;
 
 #[derive(clap::Args, Debug)]
@@ -40,45 +40,16 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let policies = Policies::load(&arguments.policy)?;
     let log = arguments.log.open()?;
-    let keyed = log.key().is_some();
-    let mut tree = MerkleTree::new();
-    let mut found = None;
-    let head = log.visit(|entry| {
-        tree.append(&entry.entry_hash.digest().unwrap_or_default());
-        if entry.sequence == arguments.sequence {
-            found = Some(BundleEntry {
-                sequence: entry.sequence,
-                previous_hash: entry.previous_hash,
-                entry_hash: entry.entry_hash,
-                payload: entry.data.get().into(),
-                keyed,
-            });
-        }
-    })?;
-    let Some(entry) = found else {
-        return Err(Failure::usage(format_args!(
-            "there is no entry {}: the log ends at {}",
-            arguments.sequence, head.sequence
-        )));
-    };
     let note = match (&arguments.checkpoint, &arguments.origin) {
         (Some(path), _) => read_note(path)?,
         (None, Some(origin)) => {
             let signer = files::signer(origin, arguments.signing_key.as_deref())?;
-            Checkpoint::new(origin, tree.head())?.sign(&signer)?
+            Checkpoint::new(origin, log.tree_at(None)?.1)?.sign(&signer)?
         }
         (None, None) => return Err(Failure::usage("give --checkpoint or --origin")),
     };
     let checkpoint: Checkpoint = note.text().parse()?;
-    let size = checkpoint.head().size;
-    if tree.head_at(size).ok() != Some(*checkpoint.head()) {
-        return Err(Failure::new(Exit::Tampered, "the log does not contain the checkpoint")
-            .meaning("The checkpoint is of another log, or history up to it was rewritten."));
-    }
-    let inclusion =
-        tree.inclusion_proof(entry.sequence.saturating_sub(1), size).map_err(|error| {
-            Failure::usage(format_args!("the checkpoint is older than the entry: {error}"))
-        })?;
+    let (entry, inclusion) = include(&log, arguments.sequence, checkpoint.head())?;
     let record = serde_json::from_str::<AuditedRecord<IgnoredAny>>(&entry.payload).ok();
     let policy = record.as_ref().and_then(|record| policies.named_by(&record.audit));
     if policy.is_none() && !policies.is_empty() {
@@ -95,4 +66,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         .map_err(|error| Failure::new(Exit::CannotTell, error))?;
     files::write(arguments.output.as_deref(), &format!("{json}\n"))?;
     Ok(Exit::Verified)
+}
+
+/// The entry, and the proof that it is under a head the log is shown to have had.
+fn include(log: &Log, sequence: u64, head: &TreeHead) -> Result<(BundleEntry, InclusionProof)> {
+    let size = head.size;
+    let mut path = InclusionPath::new(sequence.wrapping_sub(1), size).map_err(|_| {
+        Failure::usage(format_args!("there is no entry {sequence}: the checkpoint has {size}"))
+    })?;
+    let mut tree = MerkleFrontier::new();
+    let (mut found, mut root) = (None, None);
+    log.visit(|entry| {
+        let leaf = entry.entry_hash.digest().unwrap_or_default();
+        path.append(&leaf);
+        tree.append(&leaf);
+        if tree.len() == size {
+            root = Some(tree.root());
+        }
+        if entry.sequence == sequence {
+            found = Some(BundleEntry {
+                sequence,
+                previous_hash: entry.previous_hash,
+                entry_hash: entry.entry_hash,
+                payload: entry.data.get().into(),
+                keyed: log.key().is_some(),
+            });
+        }
+    })?;
+    match (found, root, path.finish()) {
+        (Some(entry), Some(root), Ok(proof)) if root == head.root => Ok((entry, proof)),
+        (Some(_), Some(_), Ok(_)) => {
+            Err(Failure::new(Exit::Tampered, "the log does not contain the checkpoint")
+                .meaning("The checkpoint is of another log, or history up to it was rewritten."))
+        }
+        _ => Err(Failure::new(Exit::Incomplete, "the log ends before the checkpoint")
+            .meaning("The log is an older copy, or its end was cut off.")),
+    }
 }

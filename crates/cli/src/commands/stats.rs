@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use calybris_core::wal::WalAnchor;
+use serde_json::json;
+
 use crate::exit::{Exit, Result};
 use crate::files;
 use crate::log::LogArgs;
@@ -18,9 +21,18 @@ pub(crate) struct Arguments {
     policy: Vec<PathBuf>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.policy)?;
-    let (tally, head) = Tally::of(&arguments.log.open()?, |_, _| ())?;
+    let (tally, head) = Tally::of(&arguments.log.open()?)?;
+    if json {
+        files::print_json(&json!({ "head": head, "tally": tally }))?;
+        return Ok(Exit::Verified);
+    }
+    files::print(&text(&tally, &head, &policies))?;
+    Ok(Exit::Verified)
+}
+
+fn text(tally: &Tally, head: &WalAnchor, policies: &Policies) -> String {
     let currency = policies.currency();
     let total = &tally.total;
     let mut text = format!(
@@ -46,8 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let models = tally.models.iter().map(|(id, sum)| (policies.model(*id), sum)).collect();
     text.push_str(&section("model", models));
     text.push_str(&section("tenant", tally.tenants.iter().map(|(n, s)| named((n, s))).collect()));
-    files::print(&text)?;
-    Ok(Exit::Verified)
+    text
 }
 
 fn row(name: String, sum: &Sum, total: &Sum, currency: &str) -> Vec<String> {

@@ -176,3 +176,23 @@ fn no_third_form_is_read() {
     let error = read(&version).unwrap_err();
     assert_eq!(format!("{error}"), "proof_version is 2, only 1 is known");
 }
+
+#[test]
+fn digests_are_checked_without_a_policy() {
+    let case = case();
+    let record = AuditedRecord::verified(&case.snapshot, case.input, case.decision, ()).unwrap();
+    assert_eq!(record.check_digests(), Ok(()));
+    let mut changed = record.clone();
+    changed.input.input_tokens += 1;
+    let named = |error| match error {
+        EvidenceError::Digest { what, .. } => what,
+        other => panic!("{other}"),
+    };
+    assert_eq!(named(changed.check_digests().unwrap_err()), "input_digest_hex");
+    let mut changed = record.clone();
+    changed.decision.estimated_cost_microunits += 1;
+    assert_eq!(named(changed.check_digests().unwrap_err()), "decision_digest_hex");
+    let mut changed = record;
+    changed.audit.replay_valid = false;
+    assert!(matches!(changed.check_digests(), Err(EvidenceError::Refused(_))));
+}

@@ -152,3 +152,17 @@ proptest! {
         prop_assert!(proof.verify(&entry, &head).is_err());
     }
 }
+
+#[test]
+fn a_streamed_path_is_the_tree_s_proof_at_every_size() {
+    for size in 1..=40_u64 {
+        let mut tree = MerkleTree::new();
+        (0..size + 2).for_each(|index| tree.append(&index.to_be_bytes()));
+        for leaf in 0..size {
+            let mut path = InclusionPath::new(leaf, size).unwrap();
+            // Entries after the tree's last do not matter.
+            (0..size + 2).for_each(|index| path.append(&index.to_be_bytes()));
+            assert_eq!(path.finish().unwrap(), tree.inclusion_proof(leaf, size).unwrap());
+        }
+    }
+}

@@ -168,7 +168,7 @@ impl MerkleTree {
 }
 
 /// The largest power of two below `size`, which is above 1.
-fn split(size: u64) -> u64 {
+pub(super) fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use calybris_core::budget::{BudgetSnapshot, ConservationStatus, conservation_status_for_snapshot};
 use calybris_core::finance::ledger_digest;
-use calybris_kernel::digest::HexDigest;
-use calybris_proof::AuditedRecord;
-use calybris_proof::chain::WalAnchor;
+use calybris_core::kernel::digest::HexDigest;
+use calybris_core::proof::AuditedRecord;
+use calybris_core::proof::chain::WalAnchor;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Result};

@@ -1,6 +1,6 @@
 //! A policy in words, and its catalog as a table.
 
-use calybris_kernel::digest::HexDigest;
+use calybris_core::kernel::digest::HexDigest;
 
 use super::{escape, section};
 use crate::policies::NamedPolicy;
