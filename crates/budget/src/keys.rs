@@ -72,11 +72,9 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The first answer, if this request was made with this key before.
-    pub(crate) fn recall(&self, key: &str, request: &Request) -> Option<Answer> {
-        let record = self.by_key.get(key)?;
-        let conflict = Err(RefusalReason::KeyConflict.into());
-        Some(if record.request == *request { record.answer } else { conflict })
+    /// What this key was used for.
+    pub(crate) fn get(&self, key: &str) -> Option<&Record> {
+        self.by_key.get(key)
     }
 
     /// Forgets what is past its retention and keeps a new answer.

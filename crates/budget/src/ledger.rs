@@ -97,8 +97,8 @@ impl Ledger {
         Ok(receipt)
     }
 
-    /// A refusal is an answer too, and kept; but a hold that is not open leaves no trace, because
-    /// its tenant need not be known for ever, and it will never be open again.
+    /// A refusal is an answer too, and kept. Only a hold that is not open is a missing one before
+    /// its key is looked at: its tenant need not be known for ever, and it will never be open again.
     #[inline(never)]
     fn answer_once<S: Scope>(
         &self,
@@ -108,16 +108,21 @@ impl Ledger {
         now: u64,
         key: &str,
     ) -> Answer {
+        let tenant = path.first().ok_or(RefusalReason::MissingTenant)?;
+        let keys = tenant.extras.as_ref().map(|extras| &extras.keys);
+        let before = keys.and_then(|keys| keys.get(key));
+        if let Some(record) = before.filter(|record| record.request == *request) {
+            return record.answer;
+        }
+        if let Request::Hold(hold, _) = *request {
+            tenant.holds.get(hold).ok_or(RefusalReason::MissingHold { hold })?;
+        }
         check_key(key)?;
-        let keys = path.first().and_then(|tenant| Some(&tenant.extras.as_ref()?.keys));
-        if let Some(first) = keys.and_then(|keys| keys.recall(key, request)) {
-            return first;
+        if before.is_some() {
+            return Err(RefusalReason::KeyConflict.into());
         }
         self.limits.check_room(keys, now)?;
         let answer = self.run(index, path, request, now);
-        if let Err(Barrier { reason: RefusalReason::MissingHold { .. }, .. }) = answer {
-            return answer;
-        }
         advance(path, now);
         if let Some(tenant) = path.first_mut() {
             let record = Record { at: now, request: *request, answer };

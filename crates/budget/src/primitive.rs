@@ -1,19 +1,22 @@
-//! The concurrency primitives: real ones, or loom's models of them under `--cfg loom`.
+//! The concurrency primitives: real ones, or under `--cfg loom` and `--cfg shuttle` the models of
+//! them that those checkers schedule.
 //!
-//! Nothing else in the crate names locks or atomics, so a loom run sees every synchronising step.
+//! Nothing else in the crate names locks or atomics, so a checker sees every synchronising step.
 //! Write-once cells stay the standard ones: they are only filled under [`Mutex`] and never waited for.
 
 #[cfg(loom)]
 use loom::sync as source;
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+use shuttle::sync as source;
+#[cfg(not(any(loom, shuttle)))]
 use std::sync as source;
 
 pub(crate) use source::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Tenant names come from outside, so their hash is keyed; loom needs every run to be the same.
-#[cfg(not(loom))]
+/// Tenant names come from outside, so their hash is keyed; checkers need every run to be the same.
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) type NameHasher = foldhash::quality::RandomState;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) type NameHasher = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 /// For what may be held long: waiters sleep. Poisoning is ignored; nothing in this crate panics
@@ -27,21 +30,21 @@ impl<T> Mutex<T> {
     }
 }
 
-#[cfg(loom)]
-pub(crate) use loom::sync::MutexGuard as ShortGuard;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) type ShortMutex<T> = Mutex<T>;
+#[cfg(any(loom, shuttle))]
+pub(crate) use source::MutexGuard as ShortGuard;
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use spin::mutex::SpinMutexGuard as ShortGuard;
 
 /// For what is held for nanoseconds: taking it is one atomic exchange and giving it back a plain
 /// store, half the price of a mutex that has to know of sleepers.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 #[derive(Debug, Default)]
 pub(crate) struct ShortMutex<T>(spin::mutex::SpinMutex<T>);
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl<T> ShortMutex<T> {
     #[inline(always)]
     pub(crate) fn lock(&self) -> ShortGuard<'_, T> {

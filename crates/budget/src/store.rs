@@ -34,7 +34,7 @@ pub(crate) struct Cell {
     account: ShortMutex<Account>,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 const _: () = assert!(size_of::<Cell>() == 128, "a million tenants should stay small");
 
 impl Cell {

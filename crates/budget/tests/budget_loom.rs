@@ -5,12 +5,16 @@
 
 #[cfg(all(test, loom))]
 mod pairs {
-    use calybris_budget::{BudgetEngine, BudgetSnapshot, Hold, RestoreError, TenantLedger};
+    use calybris_budget::{
+        BudgetEngine, BudgetSnapshot, Call, Hold, HoldAction, RestoreError, TenantAction,
+        TenantLedger,
+    };
 
     /// What the operations start from.
     struct World {
         engine: BudgetEngine,
         holds: [u64; 2],
+        below: u64,
     }
 
     fn world() -> World {
@@ -18,7 +22,10 @@ mod pairs {
         engine.ensure_tenant("a", 100);
         engine.ensure_tenant("b", 50);
         let holds = [40, 30].map(|amount| engine.hold("a", amount).map(Hold::keep).unwrap());
-        World { engine, holds }
+        engine.open_tenant("a-child", Some("a"), 60, Call::default()).unwrap();
+        let reserve = TenantAction::Reserve { amount_microcents: 5, deadline: Some(7) };
+        let below = engine.perform("a-child", &reserve, Call::at(1)).unwrap().hold.unwrap();
+        World { engine, holds, below }
     }
 
     type Operation = fn(&World) -> String;
@@ -48,7 +55,7 @@ mod pairs {
         })
     }
 
-    const OPERATIONS: [(&str, Operation); 14] = [
+    const OPERATIONS: [(&str, Operation); 21] = [
         ("ensure new", |w| format!("{:?}", w.engine.try_ensure_tenant("c", 9))),
         ("ensure old", |w| format!("{:?}", w.engine.try_ensure_tenant("a", 9))),
         ("top up", |w| format!("{:?}", w.engine.top_up_tenant("a", 20))),
@@ -64,6 +71,20 @@ mod pairs {
             let held = w.engine.hold("a", 25).map(drop);
             format!("{held:?}")
         }),
+        ("reserve below", |w| reserve(w, "a-child", 20)),
+        ("commit below", |w| format!("{:?}", w.engine.commit(w.below, 9))),
+        ("grow below", |w| {
+            let grow = HoldAction::Grow { amount_microcents: 15 };
+            format!("{:?}", w.engine.settle(w.below, &grow, Call::at(2).with_key("k")))
+        }),
+        ("open below", |w| {
+            format!("{:?}", w.engine.open_tenant("d", Some("a"), 1, Call::default()))
+        }),
+        ("close", |w| {
+            format!("{:?}", w.engine.perform("b", &TenantAction::Close, Call::default()))
+        }),
+        ("expire", |w| format!("{:?}", w.engine.expire(7))),
+        ("state", |w| format!("{:?}", w.engine.state())),
         ("snapshot", |w| shown(&w.engine.snapshot())),
         ("restore", |w| format!("{:?}", restore(w))),
     ];
@@ -124,7 +145,7 @@ mod pairs {
                 other.engine.top_up_tenant("b", 1);
             });
             let snapshot = world.engine.snapshot();
-            let [a, b] = [0, 1].map(|i| snapshot.tenants[i].initial_microcents);
+            let [a, b] = [0, 2].map(|i| snapshot.tenants[i].initial_microcents);
             assert!([(100, 50), (101, 50), (101, 51)].contains(&(a, b)), "{a} {b}");
             thread.join().unwrap();
         });
