@@ -113,7 +113,7 @@ impl Failure {
             // A closed standard output leaves the exit code to tell.
             let _ = files::print(&format!("{body}\n"));
         } else {
-            eprintln!("{text}");
+            eprintln!("{}", files::visible(&text));
         }
     }
 

@@ -39,10 +39,16 @@ pub(crate) fn write(path: Option<&Path>, contents: &str) -> Result<()> {
     }
 }
 
+/// Text without control characters but newline and tab: what is in a log cannot steer a terminal.
+pub(crate) fn visible(text: &str) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Writes to standard output.
 pub(crate) fn print(contents: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    written(out.write_all(contents.as_bytes()).and_then(|()| out.flush()))
+    written(out.write_all(visible(contents).as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Writes a value to standard output as JSON.

@@ -1,6 +1,6 @@
 //! How numbers and tables look on a terminal.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 /// Digits in groups of three.
 pub(crate) fn count(value: impl Into<i128>) -> String {
@@ -40,6 +40,15 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
 pub(crate) fn table(left: usize, header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    // Lines around the table and under its header, none between its rows.
+    for line in [
+        TableComponent::HorizontalLines,
+        TableComponent::LeftBorderIntersections,
+        TableComponent::MiddleIntersections,
+        TableComponent::RightBorderIntersections,
+    ] {
+        table.remove_style(line);
+    }
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().enumerate().map(|(index, text)| aligned(index, left, text)));
     for row in rows {

@@ -440,3 +440,15 @@ fn completions_and_manual_pages_are_made() {
     folder.ok(&["man", "--output", "pages"]);
     assert!(folder.path("pages/calybris-verify.1").exists());
 }
+
+#[test]
+fn what_a_log_holds_cannot_steer_the_terminal() {
+    let folder = Folder::empty();
+    let requests = fs::read_to_string(data("requests.jsonl")).unwrap();
+    let requests = requests.replace("\"acme\"", "\"\\u001b[2Jacme\"");
+    fs::write(folder.path("requests"), requests).unwrap();
+    folder.ok(&["decide", "--policy", &data("policy.json"), "requests", "--log", "log"]);
+    let out = folder.ok(&["stats", "log"]);
+    assert!(out.contains("\u{fffd}[2Jacme"), "{out}");
+    assert!(!out.contains('\u{1b}'));
+}
