@@ -2,7 +2,9 @@
 //!
 //! One file per command; `shell` runs programs and `workspace` reads `cargo metadata` for all of them.
 
+mod bench_gate;
 mod ci;
+mod cross;
 mod fuzz;
 mod lock;
 mod msrv;
@@ -37,6 +39,18 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         about: "house rules that no compiler checks: layers, sizes, words, links",
         run: tidy::main,
+    },
+    Command {
+        name: "bench-gate",
+        arguments: "[--write]",
+        about: "count the kernel's instructions and compare them with the committed figures",
+        run: bench_gate::main,
+    },
+    Command {
+        name: "cross",
+        arguments: "[TARGET]...",
+        about: "reproduce every known decision on other processors, most of them emulated",
+        run: cross::main,
     },
     Command {
         name: "fuzz",

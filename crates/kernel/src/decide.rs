@@ -59,6 +59,7 @@ impl Ranking {
     }
 
     /// The utility of the second best, 0 while there is none.
+    #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn second_utility(&self) -> i64 {
         self.second.utility.0
