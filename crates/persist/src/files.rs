@@ -46,7 +46,7 @@ fn open_alone(
 ) -> Result<Box<dyn StorageFile>, PersistError> {
     let file = storage.open_write(beside).map_err(PersistError::io("open", beside))?;
     let alone = file.try_lock().map_err(PersistError::io("lock", beside))?
-        && file.is_at(beside).map_err(PersistError::io("look up", beside))?;
+        && file.len_at(beside).map_err(PersistError::io("look up", beside))?.is_some();
     if alone { Ok(file) } else { Err(PersistError::Busy { path: path.to_owned() }) }
 }
 

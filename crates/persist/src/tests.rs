@@ -112,8 +112,8 @@ impl StorageFile for FailingFile {
     fn try_lock(&self) -> io::Result<bool> {
         self.file.try_lock()
     }
-    fn is_at(&self, path: &Path) -> io::Result<bool> {
-        self.file.is_at(path)
+    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.file.len_at(path)
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use claim::Claim;
 /// A buffer that grew beyond this for one group is not kept for the next.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
 /// How often a leader lets others chain before it goes to the file.
-const GATHERING_ROUNDS: u32 = 64;
+const GATHERING_ROUNDS: u32 = 128;
 
 /// Where an entry was chained.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +73,8 @@ struct State {
     durable: u64,
     /// The file's length after it.
     durable_bytes: u64,
+    /// Entries in the last group that was synced.
+    group: u64,
     /// A leader is at the file, or on the way to it.
     led: bool,
     failure: Option<String>,
@@ -107,6 +109,7 @@ impl GroupCommit {
             written_bytes: bytes,
             durable: head.sequence,
             durable_bytes: bytes,
+            group: 1,
             led: false,
             failure: None,
             wakers: Vec::new(),
@@ -181,14 +184,16 @@ impl GroupCommit {
         }
     }
 
-    /// Lets callers that are about to chain join the group, for as long as more of them do.
+    /// Lets callers that are about to chain join the group: until it is as large as the one before, and as
+    /// long as it grows, but not for ever.
     fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         for _ in 0..GATHERING_ROUNDS {
             let before = state.head.sequence;
+            let as_before = before - state.written >= state.group;
             drop(state);
             yield_now();
             state = lock(&self.state);
-            if state.head.sequence == before {
+            if as_before && state.head.sequence == before {
                 break;
             }
         }
@@ -222,14 +227,11 @@ impl GroupCommit {
     /// Whether the file is still the one that was opened, as long as it was left.
     fn check_place(&self, expected: u64) -> Result<(), WalError> {
         let displaced = |reason| Err(WalError::Displaced { path: self.path.clone(), reason });
-        if !self.file.is_at(&self.path).map_err(WalError::io("look up", &self.path))? {
-            return displaced("it was moved, removed or replaced".into());
+        match self.file.len_at(&self.path).map_err(WalError::io("look up", &self.path))? {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => displaced(format!("it has {found} bytes, this writer left {expected}")),
+            None => displaced("it was moved, removed or replaced".into()),
         }
-        let found = self.file.len().map_err(WalError::io("measure", &self.path))?;
-        if found != expected {
-            return displaced(format!("it has {found} bytes, this writer left {expected}"));
-        }
-        Ok(())
     }
 
     fn poisoned(&self, reason: &str) -> WalError {
@@ -290,9 +292,11 @@ impl<'a> Lead<'a> {
         let mut state = lock(&group.state);
         match &outcome {
             Ok(()) => {
+                let entries = head.sequence - state.written;
                 state.written = head.sequence;
                 state.written_bytes = offset.saturating_add(bytes.len() as u64);
                 if sync {
+                    state.group = entries;
                     state.durable = head.sequence;
                     state.durable_bytes = state.written_bytes;
                 }

@@ -78,7 +78,9 @@ pub(crate) fn string(input: &[u8]) -> Rest<'_> {
     let mut rest = input;
     loop {
         while let Some((word, tail)) = rest.split_first_chunk::<8>() {
-            if has_special(u64::from_le_bytes(*word)) {
+            let found = special(u64::from_le_bytes(*word));
+            if found != 0 {
+                rest = rest.get(found.trailing_zeros() as usize / 8..).unwrap_or_default();
                 break;
             }
             rest = tail;
@@ -92,11 +94,11 @@ pub(crate) fn string(input: &[u8]) -> Rest<'_> {
     }
 }
 
-/// Whether any of eight bytes is a quote, a backslash or a control character.
+/// The first of eight bytes that is a quote, a backslash or a control character has the lowest bit that is set.
 ///
 /// The classic test for a zero byte, `(x - 1) & !x & 0x80` in every lane, on the word xored with the byte
-/// looked for; it may also mark lanes above a match, which here only costs a slower step.
-const fn has_special(word: u64) -> bool {
+/// looked for. A borrow may also mark lanes above a match, never below one.
+const fn special(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let quote = word ^ (ONES * 0x22);
@@ -104,7 +106,7 @@ const fn has_special(word: u64) -> bool {
     let found = (quote.wrapping_sub(ONES) & !quote)
         | (backslash.wrapping_sub(ONES) & !backslash)
         | (word.wrapping_sub(ONES * 0x20) & !word);
-    found & HIGH != 0
+    found & HIGH
 }
 
 fn escape(input: &[u8]) -> Rest<'_> {

@@ -111,7 +111,7 @@ fn lock_file(path: &Path, options: &WalOptions) -> Result<Box<dyn StorageFile>, 
     if !file.try_lock().map_err(WalError::io("lock", path))? {
         return Err(WalError::Locked { path: path.to_owned() });
     }
-    if !file.is_at(path).map_err(WalError::io("look up", path))? {
+    if file.len_at(path).map_err(WalError::io("look up", path))?.is_none() {
         let reason = "it was moved, removed or replaced while it was opened".into();
         return Err(WalError::Displaced { path: path.to_owned(), reason });
     }

@@ -103,11 +103,11 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// Whatever the system says.
     fn try_lock(&self) -> io::Result<bool>;
 
-    /// Whether `path` still names this file.
+    /// The file's length if `path` still names this file, none if it names another or none.
     ///
     /// # Errors
     /// Whatever the system says, other than that there is no such file.
-    fn is_at(&self, path: &Path) -> io::Result<bool>;
+    fn len_at(&self, path: &Path) -> io::Result<Option<u64>>;
 }
 
 /// The directory a file is in.

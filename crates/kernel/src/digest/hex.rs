@@ -47,7 +47,8 @@ impl HexDigest {
     /// Encodes a digest.
     #[must_use]
     pub fn new(digest: &[u8; 32]) -> Self {
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        // Arithmetic rather than a table: it is done for many digits at once.
+        let digit = |nibble: u8| nibble + if nibble > 9 { b'a' - 10 } else { b'0' };
         let mut text = [b'0'; 64];
         for (pair, byte) in text.chunks_exact_mut(2).zip(digest) {
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);

@@ -17,12 +17,13 @@ pub struct Files;
 
 impl Storage for Files {
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        Ok(Box::new(File::open(path)?))
+        Ok(Box::new(Open::new(File::open(path)?)?))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let mut options = OpenOptions::new();
-        Ok(Box::new(options.read(true).write(true).create(true).truncate(false).open(path)?))
+        options.read(true).write(true).create(true).truncate(false);
+        Ok(Box::new(Open::new(options.open(path)?)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -62,30 +63,53 @@ impl Storage for Files {
     }
 }
 
-impl StorageFile for File {
+/// An open file and, where there is such a thing, what no other file is at the same time.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    #[cfg(unix)]
+    identity: (u64, u64),
+}
+
+impl Open {
+    #[cfg(unix)]
+    fn new(file: File) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let about = file.metadata()?;
+        Ok(Self { identity: (about.dev(), about.ino()), file })
+    }
+
+    #[cfg(not(unix))]
+    fn new(file: File) -> io::Result<Self> {
+        Ok(Self { file })
+    }
+}
+
+impl StorageFile for Open {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     #[cfg(unix)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(self, buffer, offset)
+        std::os::unix::fs::FileExt::read_at(&self.file, buffer, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(self, buffer, offset)
+        std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = std::os::windows::fs::FileExt::seek_write(self, bytes, offset)?;
+            let written = std::os::windows::fs::FileExt::seek_write(&self.file, bytes, offset)?;
             bytes = bytes.get(written..).unwrap_or_default();
             offset = offset.saturating_add(written as u64);
         }
@@ -93,16 +117,16 @@ impl StorageFile for File {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        File::set_len(self, len)
+        self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 
     fn try_lock(&self) -> io::Result<bool> {
         // Named in full: the standard library has a method of the same name after the declared MSRV.
-        match FileExt::try_lock(self) {
+        match FileExt::try_lock(&self.file) {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
@@ -110,21 +134,20 @@ impl StorageFile for File {
     }
 
     #[cfg(unix)]
-    fn is_at(&self, path: &Path) -> io::Result<bool> {
+    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
         use std::os::unix::fs::MetadataExt as _;
 
         let there = match fs::metadata(path) {
             Ok(there) => there,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let here = self.metadata()?;
-        Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
+        Ok(((there.dev(), there.ino()) == self.identity).then_some(there.len()))
     }
 
     /// An open file cannot be replaced here.
     #[cfg(not(unix))]
-    fn is_at(&self, path: &Path) -> io::Result<bool> {
-        path.try_exists()
+    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
+        if path.try_exists()? { self.len().map(Some) } else { Ok(None) }
     }
 }

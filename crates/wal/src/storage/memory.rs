@@ -163,9 +163,10 @@ impl StorageFile for Open {
         Ok(free)
     }
 
-    fn is_at(&self, path: &Path) -> io::Result<bool> {
-        let files = lock(&self.storage.files);
-        Ok(files.get(path).is_some_and(|contents| Arc::ptr_eq(contents, &self.contents)))
+    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
+        let named = lock(&self.storage.files).get(path).cloned();
+        let same = named.filter(|contents| Arc::ptr_eq(contents, &self.contents));
+        Ok(same.map(|contents| lock(&contents).bytes.len() as u64))
     }
 }
 

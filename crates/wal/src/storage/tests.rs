@@ -18,9 +18,9 @@ fn exercise(storage: &dyn Storage, directory: &Path) {
     assert_eq!(storage.open_read(&path).unwrap().read_at(&mut buffer, 2).unwrap(), 5);
     assert_eq!(&buffer[..6], b"lp!\0\0\x01");
     assert_eq!(file.read_at(&mut buffer, 99).unwrap(), 0);
-    assert!(file.is_at(&path).unwrap() && !file.is_at(&other).unwrap());
+    assert_eq!((file.len_at(&path).unwrap(), file.len_at(&other).unwrap()), (Some(7), None));
     storage.rename(&path, &other).unwrap();
-    assert!(!file.is_at(&path).unwrap() && file.is_at(&other).unwrap());
+    assert_eq!((file.len_at(&path).unwrap(), file.len_at(&other).unwrap()), (None, Some(7)));
     assert_eq!(storage.list(directory).unwrap(), std::slice::from_ref(&other));
     drop(file);
     assert!(storage.open_write(&other).unwrap().try_lock().unwrap(), "the lock ends with the file");

@@ -343,8 +343,10 @@ impl StorageFile for Open {
         Ok(free)
     }
 
-    fn is_at(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.world()?.names.get(path) == Some(&self.file))
+    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
+        let world = self.world()?;
+        let same = world.names.get(path) == Some(&self.file);
+        Ok(same.then(|| world.files[self.file].cached.len() as u64))
     }
 }
 

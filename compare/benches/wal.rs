@@ -1,0 +1,310 @@
+//! The log against the published crate and against bare loops:
+//! `cargo bench --manifest-path compare/Cargo.toml --bench wal [PART]...`, `ENTRIES=1000000` for long logs.
+
+use std::{
+    fs::File,
+    hint::black_box,
+    io::Write as _,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use calybris_compare::{medians, report, timed};
+use calybris_kernel::{KernelInput, KernelModel, PolicySnapshot};
+use calybris_wal::{
+    AuditedRecord, WalOptions, WalWriter, async_wal::AsyncWalWriter, replay_audited_wal, verify_wal,
+};
+use published::{
+    kernel::{KernelInput as TheirInput, KernelModel as TheirModel, PolicySnapshot as TheirPolicy},
+    wal::{AuditedRecord as TheirRecord, WalWriter as TheirWriter},
+};
+use sha2::{Digest as _, Sha256};
+
+const ROUNDS: usize = 5;
+
+fn main() {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let parts: [(&str, fn()); 5] = [
+        ("append", appends),
+        ("read", long_log),
+        ("durable-one", durable_one),
+        ("durable-many", durable_many),
+        ("durable-async", durable_async),
+    ];
+    for (name, part) in parts {
+        if wanted.is_empty() || wanted.iter().any(|it| it == name) {
+            part();
+        }
+    }
+}
+
+/// The same fields for two crates' structs.
+macro_rules! model {
+    ($name:ident, $id:expr) => {
+        $name {
+            model_id: $id,
+            provider_id: ($id % 60) as u16,
+            quality_bps: 7_000 + ($id % 2_000) as u16,
+            risk_ceiling_bps: 9_500,
+            enabled: 1,
+            p95_latency_ms: 200 + $id % 900,
+            capabilities: 7,
+            region_mask: u64::MAX,
+            input_cost_microunits_per_million_tokens: 2_500_000 + u64::from($id),
+            output_cost_microunits_per_million_tokens: 10_000_000,
+        }
+    };
+}
+
+macro_rules! input {
+    ($name:ident, $sequence:expr) => {
+        $name {
+            request_sequence: $sequence,
+            requested_model_id: 1 + ($sequence % 20) as u32,
+            input_tokens: 1_000 + ($sequence % 5_000) as u32,
+            output_tokens: 500,
+            business_value_microunits: 5_000_000,
+            budget_limit_microunits: u64::MAX,
+            risk_bps: 500,
+            confidence_bps: 9_000,
+            minimum_quality_bps: 0,
+            max_p95_latency_ms: 0,
+            required_capabilities: 0,
+            allowed_provider_mask: u64::MAX,
+            required_region_mask: 0,
+        }
+    };
+}
+
+fn ours(models: u32) -> PolicySnapshot {
+    let models = (1..=models).map(|id| model!(KernelModel, id)).collect();
+    PolicySnapshot::try_new(1, 1, 9_600, 5_500, 3_500, 2, models).unwrap()
+}
+
+fn theirs(models: u32) -> TheirPolicy {
+    let models = (1..=models).map(|id| model!(TheirModel, id)).collect();
+    TheirPolicy::try_new(1, 1, 9_600, 5_500, 3_500, 2, models).unwrap()
+}
+
+fn appends() {
+    for (models, entries) in [(22, 40_000), (1_024, 4_000), (16_384, 400)] {
+        let (ours, theirs) = (ours(models), theirs(models));
+        for (name, buffer) in [("", 0), (", 64 KiB buffer", 64 << 10)] {
+            let (mine, other) = medians(
+                ROUNDS,
+                || append_ours(&ours, entries, buffer),
+                || append_theirs(&theirs, entries),
+            );
+            report(&format!("audited append, {models} models{name}"), entries, mine, other);
+        }
+    }
+}
+
+fn append_ours(policy: &PolicySnapshot, entries: u64, buffer: usize) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    let options = WalOptions::new().buffer_bytes(buffer);
+    let log = WalWriter::<AuditedRecord<()>>::open_with(&directory.path().join("log"), &options);
+    let log = log.unwrap();
+    let cases: Vec<_> = (0..entries)
+        .map(|sequence| input!(KernelInput, sequence))
+        .map(|input| (input, policy.prescribe(input)))
+        .collect();
+    timed(|| {
+        for (input, decision) in cases {
+            black_box(log.append_verified_audited(policy, input, decision, ()).unwrap());
+        }
+        log.flush().unwrap();
+    })
+}
+
+fn append_theirs(policy: &TheirPolicy, entries: u64) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = TheirWriter::<TheirRecord<()>>::open(&directory.path().join("log")).unwrap();
+    let cases: Vec<_> = (0..entries)
+        .map(|sequence| input!(TheirInput, sequence))
+        .map(|input| (input, policy.prescribe(input)))
+        .collect();
+    timed(|| {
+        for (input, decision) in cases {
+            black_box(log.append_verified_audited(policy, input, decision, ()).unwrap());
+        }
+        log.flush().unwrap();
+    })
+}
+
+fn long_log() {
+    let entries: u64 = std::env::var("ENTRIES").map_or(200_000, |text| text.parse().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let policy = ours(22);
+    let log = WalWriter::<AuditedRecord<()>>::open_with(
+        &path,
+        &WalOptions::new().buffer_bytes(1 << 20),
+    )
+    .unwrap();
+    for sequence in 0..entries {
+        let input = input!(KernelInput, sequence);
+        log.append_verified_audited(&policy, input, policy.prescribe(input), ()).unwrap();
+    }
+    drop(log);
+    let bytes = std::fs::read(&path).unwrap();
+    println!("{entries} audited entries, {} bytes", bytes.len());
+
+    let mine = || timed(|| _ = black_box(verify_wal(&path).unwrap()));
+    let other = || timed(|| drop(black_box(published::wal::verify_wal(&path).unwrap())));
+    let hash = || timed(|| _ = black_box(Sha256::digest(&bytes)));
+    let (time, theirs) = medians(3, mine, other);
+    report("verify against the published crate", entries, time, theirs);
+    let (time, bare) = medians(3, mine, hash);
+    report("verify against hashing the same bytes on one core", entries, time, bare);
+    drop(bytes);
+
+    let their_policy = self::theirs(22);
+    let (time, theirs) = medians(
+        3,
+        || timed(|| drop(black_box(replay_audited_wal(&path, &policy).unwrap()))),
+        || {
+            timed(|| {
+                drop(black_box(published::wal::replay_audited_wal(&path, &their_policy).unwrap()))
+            })
+        },
+    );
+    report("replay", entries, time, theirs);
+
+    let (time, theirs) = medians(
+        3,
+        || timed(|| drop(WalWriter::<()>::open(&path).unwrap())),
+        || timed(|| drop(TheirWriter::<TheirRecord<()>>::open(&path).unwrap())),
+    );
+    report("open to append", entries, time, theirs);
+}
+
+const PAYLOAD: usize = 1_100;
+
+fn durable_one() {
+    let entries = 300;
+    let payload = "x".repeat(PAYLOAD);
+    let (mine, bare) = medians(
+        ROUNDS,
+        || {
+            let directory = tempfile::tempdir().unwrap();
+            let log = WalWriter::<&str>::open(&directory.path().join("log")).unwrap();
+            timed(|| (0..entries).for_each(|_| drop(log.append_durable(&payload).unwrap())))
+        },
+        || bare_loop(entries, PAYLOAD + 190),
+    );
+    report("durable append, one caller, against a bare loop", entries, mine, bare);
+}
+
+/// Writes and syncs groups of so many bytes.
+fn bare_loop(groups: u64, bytes: usize) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    let mut file = File::create(directory.path().join("log")).unwrap();
+    let group = vec![b'x'; bytes];
+    timed(|| {
+        for _ in 0..groups {
+            file.write_all(&group).unwrap();
+            file.sync_data().unwrap();
+        }
+    })
+}
+
+const CALLERS: u64 = 64;
+
+fn durable_many() {
+    let each = 100;
+    let (entries, payload) = (CALLERS * each, "x".repeat(PAYLOAD));
+    let (mine, other) = medians(
+        3,
+        || {
+            let directory = tempfile::tempdir().unwrap();
+            let log = WalWriter::<&str>::open(&directory.path().join("log")).unwrap();
+            callers(each, || drop(log.append_durable(&payload).unwrap()))
+        },
+        || {
+            let directory = tempfile::tempdir().unwrap();
+            let log = TheirWriter::<&str>::open(&directory.path().join("log")).unwrap();
+            let log = Mutex::new(log);
+            // A tenth of the work: it is one sync an entry.
+            10 * callers(each / 10, || {
+                let mut log = log.lock().unwrap();
+                log.append(&payload).unwrap();
+                log.flush_and_sync().unwrap();
+            })
+        },
+    );
+    report("durable append, 64 threads, against the published crate", entries, mine, other);
+    let groups = entries / CALLERS;
+    let bare = bare_loop(groups, (PAYLOAD + 190) * CALLERS as usize);
+    report("  against a bare loop of full groups", entries, mine, bare);
+}
+
+fn callers(each: u64, append: impl Fn() + Sync) -> Duration {
+    timed(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..CALLERS {
+                scope.spawn(|| (0..each).for_each(|_| append()));
+            }
+        })
+    })
+}
+
+fn durable_async() {
+    let each = 100;
+    let (entries, payload) = (CALLERS * each, "x".repeat(PAYLOAD));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let mut times: Vec<Duration> = (0..3)
+        .map(|_| {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("log");
+            runtime.block_on(async {
+                let log = Arc::new(AsyncWalWriter::<String>::open(&path).await.unwrap());
+                let start = Instant::now();
+                let tasks: Vec<_> = (0..CALLERS)
+                    .map(|_| {
+                        let (log, payload) = (log.clone(), payload.clone());
+                        tokio::spawn(async move {
+                            for _ in 0..each {
+                                log.append_durable(payload.clone()).await.unwrap();
+                            }
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+                start.elapsed()
+            })
+        })
+        .collect();
+    times.sort();
+    let theirs = runtime.block_on(their_async(&payload, each / 10)) * 10;
+    report("durable append, 64 tasks, against the published crate", entries, times[1], theirs);
+    let bare = bare_loop(entries / CALLERS, (PAYLOAD + 190) * CALLERS as usize);
+    report("  against a bare loop of full groups", entries, times[1], bare);
+}
+
+async fn their_async(payload: &str, each: u64) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    let path: &Path = &directory.path().join("log");
+    let log = published::async_wal::AsyncWalWriter::<String>::open_with_sync(path, true).await;
+    // Its append takes the writer mutably.
+    let log = Arc::new(tokio::sync::Mutex::new(log.unwrap()));
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (log, payload) = (log.clone(), payload.to_owned());
+            tokio::spawn(async move {
+                for _ in 0..each {
+                    log.lock().await.append(payload.clone()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    start.elapsed()
+}
