@@ -1,5 +1,6 @@
 //! A verdict: item by item what was established, what was refuted and what nobody looked at.
 
+use calybris_core::wal::WalAnchor;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -45,6 +46,8 @@ pub(crate) struct Verdict {
     /// What was verified: a path.
     pub(crate) subject: String,
     pub(crate) items: Vec<(&'static str, Item)>,
+    /// Of a log whose chain holds to its end.
+    pub(crate) head: Option<WalAnchor>,
     /// Further members of the JSON form.
     pub(crate) facts: Vec<(&'static str, Value)>,
 }
@@ -70,7 +73,17 @@ impl Verdict {
             _ => None,
         });
         let exit = failures.max_by_key(|exit| exit.severity()).unwrap_or(Exit::Verified);
-        Self { exit, subject, items, facts: Vec::new() }
+        Self { exit, subject, items, head: None, facts: Vec::new() }
+    }
+
+    /// Adds an item that was checked elsewhere.
+    pub(crate) fn add(&mut self, name: &'static str, item: Item) {
+        if let Item::Refuted(failure) = &item {
+            if failure.verdict.severity() > self.exit.severity() {
+                self.exit = failure.verdict;
+            }
+        }
+        self.items.push((name, item));
     }
 
     /// Prints it and says how the command ends.

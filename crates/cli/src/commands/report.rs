@@ -6,6 +6,7 @@ mod page;
 
 use std::path::PathBuf;
 
+use crate::commands::verify::Against;
 use crate::exit::{Exit, Result};
 use crate::files;
 use crate::log::LogArgs;
@@ -17,9 +18,8 @@ use gather::Gathered;
 pub(crate) struct Arguments {
     #[command(flatten)]
     log: LogArgs,
-    /// Policy document; repeat it for a log that spans policies
-    #[arg(long, value_name = "FILE", required = true)]
-    policy: Vec<PathBuf>,
+    #[command(flatten)]
+    against: Against,
     /// Ledger snapshot, for the conservation of budgets
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
@@ -29,10 +29,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
-    let policies = Policies::load(&arguments.policy)?;
+    let policies = Policies::load(&arguments.against.policy)?;
     let log = arguments.log.open()?;
-    let gathered = Gathered::of(&log, &policies, arguments.ledger.as_deref())?;
+    let gathered = Gathered::of(&log, &policies, &arguments.against, arguments.ledger.as_deref())?;
     files::write(Some(&arguments.output), &page::render(&gathered, &policies))?;
-    eprintln!("wrote {}", arguments.output.display());
-    Ok(gathered.exit())
+    eprintln!("wrote {}\n{}", arguments.output.display(), gathered.verdict.summary());
+    Ok(gathered.verdict.exit)
 }

@@ -4,8 +4,9 @@ mod pass;
 
 use std::path::PathBuf;
 
+use calybris_core::proof::AuditedRecord;
 use calybris_core::wal::WalAnchor;
-use serde_json::json;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::commands::checkpoint::CheckpointArgs;
 use crate::exit::{Exit, Failure, Result};
@@ -44,18 +45,30 @@ pub(crate) struct Against {
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.against.policy)?;
     let log = arguments.log.open()?;
-    verify(&log, &policies, &arguments.against, &arguments.require)?.print(json)
+    verify(
+        &log,
+        &policies,
+        &arguments.against,
+        &arguments.require,
+        |_: AuditedRecord<IgnoredAny>| (),
+    )?
+    .print(json)
 }
 
-/// Verifies a log in one pass.
-pub(crate) fn verify(
+/// Verifies a log in one pass; `also` sees every audited record.
+pub(crate) fn verify<M: DeserializeOwned>(
     log: &Log,
     policies: &Policies,
     against: &Against,
     required: &[String],
+    mut also: impl FnMut(AuditedRecord<M>),
 ) -> Result<Verdict> {
     let mut pass = Pass::new(log, policies, against.anchor(log)?, against.checkpoint.load()?);
-    let end = log.visit(|entry| pass.entry(&entry));
+    let end = log.visit(|entry| {
+        if let Some(record) = pass.entry(&entry) {
+            also(record);
+        }
+    });
     let end = end.and_then(|head| log.check_head_file().map(|()| head));
     // What is given to check against has to be checked.
     let given = [
@@ -82,12 +95,4 @@ impl Against {
         }
         Ok(Some(anchor))
     }
-}
-
-/// The facts a verdict on a log carries beside its items.
-pub(crate) fn facts(
-    entries: u64,
-    head: Option<&WalAnchor>,
-) -> Vec<(&'static str, serde_json::Value)> {
-    vec![("entries", json!(entries)), ("head", json!(head))]
 }

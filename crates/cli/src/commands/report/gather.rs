@@ -5,29 +5,43 @@ use std::path::Path;
 
 use calybris_core::budget::{BudgetSnapshot, ConservationStatus, conservation_status_for_snapshot};
 use calybris_core::finance::ledger_digest;
+use calybris_core::kernel::Gate;
 use calybris_core::kernel::digest::HexDigest;
 use calybris_core::proof::AuditedRecord;
-use calybris_core::proof::chain::WalAnchor;
 use serde_json::Value;
 
+use crate::commands::verify::{Against, verify};
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
 use crate::log::Log;
 use crate::policies::Policies;
+use crate::show::count;
 use crate::tally::Tally;
+use crate::verdict::{Item, Verdict};
 
 /// Columns of the timeline, at most.
 const MAX_COLUMNS: usize = 60;
 
+/// The gates a model can fail, in the order they are tested.
+pub(super) const GATES: [Gate; 9] = [
+    Gate::Disabled,
+    Gate::Quality,
+    Gate::Latency,
+    Gate::Capability,
+    Gate::Provider,
+    Gate::Region,
+    Gate::RiskCeiling,
+    Gate::Budget,
+    Gate::Utility,
+];
+
 /// Everything the page shows.
 pub(super) struct Gathered {
-    pub(super) log: String,
+    pub(super) verdict: Verdict,
     pub(super) tally: Tally,
-    pub(super) head: Option<WalAnchor>,
-    pub(super) replayed: u64,
-    pub(super) without_policy: u64,
-    pub(super) failure: Option<Box<Failure>>,
     pub(super) timeline: Timeline,
+    /// How often a gate turned a model away, in the order of [`GATES`].
+    pub(super) gates: [u64; GATES.len()],
     /// By upper bound in microunits.
     pub(super) costs: BTreeMap<u64, u64>,
     /// By upper bound in milliseconds, of the selected models.
@@ -84,67 +98,41 @@ impl Timeline {
 }
 
 impl Gathered {
-    pub(super) fn of(log: &Log, policies: &Policies, ledger: Option<&Path>) -> Result<Self> {
+    pub(super) fn of(
+        log: &Log,
+        policies: &Policies,
+        against: &Against,
+        ledger: Option<&Path>,
+    ) -> Result<Self> {
         let ledger = ledger.map(Ledger::load).transpose()?;
-        let (mut replayed, mut without_policy, mut failure) = (0, 0, None);
-        let mut timeline = Timeline::default();
+        let (mut timeline, mut tally) = (Timeline::default(), Tally::default());
         let (mut costs, mut latencies) = (BTreeMap::new(), BTreeMap::new());
-        let mut tally = Tally::default();
-        let end = log.visit_records::<Value>(|sequence, _, record| {
-            let Ok(record) = record else {
-                tally.other += 1;
-                return;
-            };
+        let mut gates = [0_u64; GATES.len()];
+        let mut verdict = verify(log, policies, against, &[], |record: AuditedRecord<Value>| {
             tally.add(&record);
-            timeline.add(outcome(&record));
-            let Some(policy) = policies.named_by(&record.audit) else {
-                without_policy += 1;
-                return;
-            };
-            if record.replay(&policy.snapshot).is_valid() {
-                replayed += 1;
-            } else if failure.is_none() {
-                let problem = "a decision does not follow from its policy";
-                failure = Some(Failure::new(Exit::Tampered, problem).at(log.path(), sequence));
-            }
             let decision = &record.decision;
+            timeline.add(outcome(&record));
             if decision.is_executable() {
                 *costs.entry(bucket(decision.estimated_cost_microunits)).or_default() += 1;
-                let index = usize::from(decision.selected_model_index);
-                if let Some(model) = policy.snapshot.models().get(index) {
-                    *latencies.entry(bucket(model.p95_latency_ms.into())).or_default() += 1;
-                }
             }
-        });
-        let (head, failure) = match end {
-            Ok(head) => (Some(head), failure),
-            Err(broken) => (None, Some(broken)),
-        };
-        Ok(Self {
-            log: log.path().display().to_string(),
-            tally,
-            head,
-            replayed,
-            without_policy,
-            failure,
-            timeline,
-            costs,
-            latencies,
-            ledger,
-        })
+            let Some(policy) = policies.named_by(&record.audit) else { return };
+            let models = policy.snapshot.models();
+            let selected = models.iter().find(|m| m.model_id == decision.selected_model_id);
+            if let Some(model) = selected {
+                *latencies.entry(bucket(model.p95_latency_ms.into())).or_default() += 1;
+            }
+            let (_, trace) = policy.snapshot.prescribe_with_trace(record.input);
+            for (sum, gate) in gates.iter_mut().zip(GATES) {
+                *sum += u64::from(trace.rejections.count(gate));
+            }
+        })?;
+        verdict.add("budgets", ledger.as_ref().map_or_else(no_ledger, Ledger::item));
+        Ok(Self { verdict, tally, timeline, gates, costs, latencies, ledger })
     }
+}
 
-    /// The page's verdict.
-    pub(super) fn exit(&self) -> Exit {
-        let unbalanced =
-            self.ledger.as_ref().is_some_and(|l| l.status != ConservationStatus::Balanced);
-        match &self.failure {
-            Some(failure) => failure.verdict,
-            None if unbalanced => Exit::Tampered,
-            None if self.without_policy > 0 => Exit::CannotTell,
-            None => Exit::Verified,
-        }
-    }
+fn no_ledger() -> Item {
+    Item::not_checked("no ledger snapshot was given with --ledger")
 }
 
 impl Ledger {
@@ -153,6 +141,20 @@ impl Ledger {
         let digest = HexDigest::new(&ledger_digest(&snapshot));
         let status = conservation_status_for_snapshot(&snapshot);
         Ok(Self { snapshot, digest, status })
+    }
+
+    fn item(&self) -> Item {
+        if self.status == ConservationStatus::Balanced {
+            let tenants = u64::try_from(self.snapshot.tenants.len()).unwrap_or(u64::MAX);
+            return Item::established(format!(
+                "remaining + reserved + committed = initial, for each of {} tenants in the ledger snapshot",
+                count(tenants)
+            ));
+        }
+        Item::Refuted(
+            Failure::new(Exit::Tampered, &self.status)
+                .meaning("Money appeared or vanished in the ledger snapshot, or it was changed."),
+        )
     }
 }
 

@@ -5,11 +5,12 @@ mod policy;
 use calybris_core::budget::ConservationStatus;
 
 use super::charts::{self, Bar};
-use super::gather::{Gathered, Ledger};
+use super::gather::{GATES, Gathered, Ledger};
 use crate::exit::Exit;
 use crate::policies::Policies;
 use crate::show::{count, money, percent};
 use crate::tally::Sum;
+use crate::verdict::Item;
 
 /// The most bars of one chart; the rest are summed in the last.
 const MAX_BARS: usize = 12;
@@ -31,7 +32,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 pub(super) fn render(gathered: &Gathered, policies: &Policies) -> String {
-    let log = escape(&gathered.log);
+    let log = escape(&gathered.verdict.subject);
     let body = [
         verdict(gathered),
         tiles(gathered, policies),
@@ -58,44 +59,29 @@ fn section(title: &str, inner: &str) -> String {
 }
 
 fn verdict(gathered: &Gathered) -> String {
-    let (class, word) = match gathered.exit() {
+    let verdict = &gathered.verdict;
+    let (class, word) = match verdict.exit {
         Exit::Verified => ("good", "✓ Verified"),
         Exit::Tampered => ("bad", "✕ Tampered"),
         Exit::Incomplete => ("warn", "! Incomplete"),
         _ => ("warn", "? Cannot tell"),
     };
-    let mut covers = Vec::new();
-    match (&gathered.head, &gathered.failure) {
-        (Some(head), _) => covers.push(format!(
-            "The chain of {} entries is unbroken from the first to the last.",
-            count(head.sequence)
-        )),
-        (None, Some(failure)) => covers.push(escape(&failure.to_string()).replace('\n', "<br>")),
-        (None, None) => {}
-    }
-    if gathered.replayed > 0 {
-        covers.push(format!(
-            "{} decisions were replayed and follow from the policy they name.",
-            count(gathered.replayed)
-        ));
-    }
-    if let (Some(_), Some(failure)) = (&gathered.head, &gathered.failure) {
-        covers.push(escape(&failure.to_string()).replace('\n', "<br>"));
-    }
-    if gathered.without_policy > 0 {
-        covers.push(format!(
-            "{} decisions name a policy that was not given; nothing is known about their replay.",
-            count(gathered.without_policy)
-        ));
-    }
-    if gathered.tally.other > 0 {
-        covers.push(format!("{} entries are no decisions.", count(gathered.tally.other)));
-    }
-    let items: String = covers.iter().map(|item| format!("<li>{item}</li>")).collect();
+    let row = |(name, item): &(&str, Item)| {
+        let (class, mark, text) = match item {
+            Item::Established { what } => ("good", "✓", escape(what)),
+            Item::Refuted(failure) => {
+                ("bad", "✕", escape(&failure.to_string()).replace('\n', "<br>"))
+            }
+            Item::NotChecked { why } => ("soft", "–", format!("not checked: {}", escape(why))),
+        };
+        let side = format!("<th class=\"{class}\">{mark} {name}</th>");
+        format!("<tr>{side}<td class=\"{class}\">{text}</td></tr>")
+    };
+    let rows: String = verdict.items.iter().map(row).collect();
     format!(
-        "<div class=\"verdict {class}\">{word}</div><ul>{items}</ul>\
-         <p class=\"soft\" style=\"margin-top:10px\">This does not show that the requests were truthful, that the decisions were acted on, \
-         or, without a head kept elsewhere, that no later entries were cut off.</p>\n"
+        "<div class=\"verdict {class}\">{word}</div><table class=\"items\">{rows}</table>\
+         <p class=\"soft\">It does not show that the requests were truthful or that the decisions were acted on; \
+         what is not checked may be otherwise.</p>\n"
     )
 }
 
@@ -159,17 +145,24 @@ fn spend(gathered: &Gathered, policies: &Policies) -> String {
     } else {
         charts::bars("Refusals by reason", "rejected", &refusals)
     };
+    let gates = GATES.iter().zip(&gathered.gates).filter(|(_, turned_away)| **turned_away > 0);
+    let mut gates: Vec<_> = gates
+        .map(|(gate, n)| Bar { label: gate.to_string(), value: *n, text: count(*n) })
+        .collect();
+    gates.sort_by_key(|bar| std::cmp::Reverse(bar.value));
+    let gates = charts::bars("Models turned away, by gate", "rejected", &gates);
     let by_tenant = charts::bars("Spend by tenant", "plain", &largest(tenants, cost, cost_text));
     let by_model =
         charts::bars("Spend by model", "plain", &largest(models.clone(), cost, cost_text));
     let uses = largest(models, |sum| sum.decisions, |sum| count(sum.decisions));
     let uses = charts::bars("Decisions by model", "executed", &uses);
     format!(
-        "<div class=\"grid2\">{}{}{}{}</div>\n",
+        "<div class=\"grid2\">{}{}{}{}{}</div>\n",
         section("Estimated spend by tenant", &by_tenant),
         section("Estimated spend by model", &by_model),
         section("Decisions by selected model", &uses),
-        section("Refusals by reason", &refusals),
+        section("Requests refused, by reason", &refusals),
+        section("Models turned away, by gate, over all requests", &gates),
     )
 }
 
@@ -263,20 +256,22 @@ fn ledger(ledger: Option<&Ledger>) -> String {
 }
 
 fn head(gathered: &Gathered) -> String {
-    let Some(head) = &gathered.head else {
-        return section("Head", "<p>The chain breaks, so there is no head to check.</p>");
+    let title = "The head, and how to check it";
+    let head = gathered.verdict.head.as_ref();
+    let Some(head) = head else {
+        return section(title, "<p>The chain does not hold, so there is no head to check.</p>");
     };
     let anchor = serde_json::to_string(head).unwrap_or_default();
     section(
-        "The head, and how to check it",
+        title,
         &format!(
             "<p>Entry {}, hash <span class=\"mono\">{}</span></p>\
              <p class=\"soft\">Keep this anchor where the log's owner cannot reach; later logs must contain it:</p><pre class=\"mono\">{}</pre>\
-             <p class=\"soft\">To check this page against the log:</p><pre class=\"mono\">calybris verify {} --policy POLICY --anchor ANCHOR</pre>",
+             <p class=\"soft\">To check this page against the log, with the anchor in a file:</p><pre class=\"mono\">calybris verify {} --policy POLICY --anchor ANCHOR</pre>",
             count(head.sequence),
             head.last_hash,
             escape(&anchor),
-            escape(&gathered.log),
+            escape(&gathered.verdict.subject),
         ),
     )
 }

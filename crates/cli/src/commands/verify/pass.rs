@@ -5,9 +5,9 @@ use calybris_core::kernel::KernelDecision;
 use calybris_core::proof::chain::{ChainHash, WalAnchor};
 use calybris_core::proof::merkle::{MerkleFrontier, TreeHash};
 use calybris_core::proof::{AuditedRecord, RecordVerdict};
-use serde::de::IgnoredAny;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
-use super::facts;
 use crate::commands::checkpoint::GivenCheckpoint;
 use crate::exit::{Exit, Failure, Result};
 use crate::log::{Log, RawEntry};
@@ -83,16 +83,22 @@ impl<'a> Pass<'a> {
         pass
     }
 
-    /// Takes the next entry, whose link is known to hold.
-    pub(crate) fn entry(&mut self, entry: &RawEntry) {
+    /// Takes the next entry, whose link is known to hold, and gives back its record if it has one.
+    pub(crate) fn entry<M: DeserializeOwned>(
+        &mut self,
+        entry: &RawEntry,
+    ) -> Option<AuditedRecord<M>> {
         self.last = entry.sequence;
         self.follow(entry.sequence, entry.entry_hash);
         match serde_json::from_str(entry.data.get()) {
-            Ok(record) => self.record(entry.sequence, &record),
-            Err(error) if self.not_audited.is_none() => {
-                self.not_audited = Some((entry.sequence, error.to_string()));
+            Ok(record) => {
+                self.record(entry.sequence, &record);
+                Some(record)
             }
-            Err(_) => {}
+            Err(error) => {
+                self.not_audited.get_or_insert_with(|| (entry.sequence, error.to_string()));
+                None
+            }
         }
     }
 
@@ -111,7 +117,8 @@ impl<'a> Pass<'a> {
             ("checkpoint", self.checkpoint_item(whole)),
         ];
         let mut verdict = Verdict::of(self.log.path().display().to_string(), items, required);
-        verdict.facts = facts(self.last, head.as_ref());
+        verdict.facts = vec![("entries", json!(self.last)), ("head", json!(head))];
+        verdict.head = head;
         verdict
     }
 
@@ -137,7 +144,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn record(&mut self, sequence: u64, record: &AuditedRecord<IgnoredAny>) {
+    fn record<M>(&mut self, sequence: u64, record: &AuditedRecord<M>) {
         self.audited += 1;
         if let Err(error) = record.check_digests() {
             let failure = Box::<Failure>::from(error).at(self.log.path(), sequence);
