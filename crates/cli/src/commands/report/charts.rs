@@ -1,6 +1,7 @@
 //! Charts as inline SVG, in whole coordinates; colours come from the page's style.
 
 use super::page::escape;
+use crate::show::count as thousands;
 
 /// One bar: its label, its size, the text at its end.
 pub(super) struct Bar {
@@ -57,12 +58,11 @@ pub(super) fn stacked(
     const LEFT: u64 = 44;
     let most = columns.iter().map(|column| column.iter().sum()).max().unwrap_or(0);
     let count = (columns.len() as u64).max(1);
-    let step = ((WIDE - LEFT) / count).max(2);
-    let width = step.saturating_sub(2).clamp(1, 48);
+    let width = ((WIDE - LEFT) / count).saturating_sub(2).clamp(1, 48);
     let mut svg = open(title, WIDE, HEIGHT + 30);
     svg.push_str(&axis(most, LEFT, WIDE, HEIGHT));
     for (index, column) in (0..).zip(columns) {
-        let x = LEFT + index * step;
+        let x = LEFT + index * (WIDE - LEFT) / count;
         let first = index * per_column + 1;
         let mut y = HEIGHT;
         svg.push_str("<g><title>");
@@ -84,8 +84,9 @@ pub(super) fn stacked(
     }
     let last: u64 = columns.iter().flatten().sum();
     svg.push_str(&format!(
-        r#"<text class="axis" x="{LEFT}" y="{0}">first</text><text class="axis" x="{WIDE}" y="{0}" text-anchor="end">decision {last}</text></svg>"#,
+        r#"<text class="axis" x="{LEFT}" y="{0}">first</text><text class="axis" x="{WIDE}" y="{0}" text-anchor="end">decision {1}</text></svg>"#,
         HEIGHT + 20,
+        thousands(last),
     ));
     svg
 }
@@ -128,11 +129,12 @@ fn open(title: &str, width: u64, height: u64) -> String {
     format!(r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">"#)
 }
 
-/// Two lines with their numbers: the highest column and half of it.
+/// Lines at zero, at the largest round number below the highest column and at half of it.
 fn axis(most: u64, left: u64, width: u64, height: u64) -> String {
+    let round = round_below(most);
     let mut lines = String::new();
-    for value in [most, most / 2, 0] {
-        let y = height - scale(value, most, height - 14);
+    for value in [round, round / 2, 0] {
+        let y = height - u64::min(height - 14, scale(value, most, height - 14));
         lines.push_str(&format!(
             r#"<line class="grid" x1="{left}" x2="{width}" y1="{y}" y2="{y}"/><text class="axis" x="{}" y="{}" text-anchor="end">{}</text>"#,
             left - 8,
@@ -141,6 +143,14 @@ fn axis(most: u64, left: u64, width: u64, height: u64) -> String {
         ));
     }
     lines
+}
+
+/// The largest of 1, 2, 4, 6, 8, 10, 20, 40, … that is not above the value.
+fn round_below(value: u64) -> u64 {
+    let Some(digits) = value.checked_ilog10() else { return 0 };
+    let decade = 10_u64.saturating_pow(digits);
+    let leading = value / decade;
+    if leading == 1 { decade } else { leading / 2 * 2 * decade }
 }
 
 /// A count that fits beside an axis.
@@ -157,4 +167,24 @@ fn shorten(text: &str, most: usize) -> String {
         return text.into();
     }
     text.chars().take(most - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_marked_at_round_numbers_within_the_chart() {
+        let marks = [0, 1, 2, 7, 9, 10, 19, 512, 5_217, u64::MAX].map(round_below);
+        let most = 18_000_000_000_000_000_000 / 18 * 10;
+        assert_eq!(marks, [0, 1, 2, 6, 8, 10, 10, 400, 4_000, most]);
+    }
+
+    #[test]
+    fn every_length_is_within_its_chart() {
+        assert_eq!(scale(0, 10, 100), 0);
+        assert_eq!(scale(1, u64::MAX, 100), 1);
+        assert_eq!(scale(u64::MAX, u64::MAX, 100), 100);
+        assert_eq!(scale(5, 0, 100), 100);
+    }
 }

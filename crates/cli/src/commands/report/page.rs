@@ -133,6 +133,9 @@ fn timeline(gathered: &Gathered) -> String {
 fn spend(gathered: &Gathered, policies: &Policies) -> String {
     let currency = policies.currency();
     let tenants = gathered.tally.tenants.iter().map(|(name, sum)| (name.clone(), sum));
+    let turned_down = tenants.clone().filter(|(_, sum)| sum.rejected > 0);
+    let turned_down = largest(turned_down, |sum| sum.rejected, |sum| count(sum.rejected));
+    let turned_down = charts::bars("Requests refused, by tenant", "rejected", &turned_down);
     let executed = gathered.tally.models.iter().filter(|(id, _)| **id != 0);
     let models = executed.map(|(id, sum)| (policies.model(*id), sum));
     let cost = |sum: &Sum| u64::try_from(sum.cost_microunits).unwrap_or(u64::MAX);
@@ -157,10 +160,11 @@ fn spend(gathered: &Gathered, policies: &Policies) -> String {
     let uses = largest(models, |sum| sum.decisions, |sum| count(sum.decisions));
     let uses = charts::bars("Decisions by model", "executed", &uses);
     format!(
-        "<div class=\"grid2\">{}{}{}{}{}</div>\n",
+        "<div class=\"grid2\">{}{}{}{}{}{}</div>\n",
         section("Estimated spend by tenant", &by_tenant),
         section("Estimated spend by model", &by_model),
         section("Decisions by selected model", &uses),
+        section("Requests refused, by tenant", &turned_down),
         section("Requests refused, by reason", &refusals),
         section("Models turned away, by gate, over all requests", &gates),
     )
