@@ -114,6 +114,13 @@ impl Account {
         self.extras.as_ref().map_or(0, |extras| extras.clock)
     }
 
+    pub(crate) fn not_closed(&self) -> Result<(), RefusalReason> {
+        match self.extras.as_ref().map(|extras| extras.status) {
+            Some(TenantStatus::Closed) => Err(RefusalReason::Closed),
+            Some(TenantStatus::Active | TenantStatus::Frozen) | None => Ok(()),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn overdraft(&self) -> i64 {
         self.extras.as_ref().map_or(0, |extras| extras.overdraft)
@@ -176,12 +183,10 @@ impl Account {
         self.extras.as_ref().map_or(Err(refuse), |extras| {
             let debt = spent - held - self.remaining;
             extras.admit_debt(debt, refuse)?;
-            let owed = extras.overdraft.saturating_add(debt);
-            // What was spent, committed or owed, stays within an `i64` too.
-            match (self.committed + (spent - debt)).checked_add(owed) {
-                Some(_) if owed < i64::MAX => Ok(()),
-                _ => Err(RefusalReason::Overflow { current: extras.overdraft, asked: debt }),
-            }
+            // What was and will be spent, open holds included, stays within an `i64` together.
+            let owed = extras.overdraft.checked_add(debt);
+            let overflow = RefusalReason::Overflow { current: extras.overdraft, asked: debt };
+            owed.and_then(|owed| self.initial.checked_add(owed)).map(drop).ok_or(overflow)
         })
     }
 
@@ -246,14 +251,6 @@ impl Extras {
             || !self.meters.is_empty()
             || !self.deadlines.is_empty()
             || !self.keys.is_empty()
-    }
-
-    #[inline]
-    pub(crate) fn not_closed(&self) -> Result<(), RefusalReason> {
-        match self.status {
-            TenantStatus::Closed => Err(RefusalReason::Closed),
-            TenantStatus::Active | TenantStatus::Frozen => Ok(()),
-        }
     }
 
     fn open_for_holds(&self) -> Result<(), RefusalReason> {

@@ -33,9 +33,18 @@ use crate::{
 /// let (refused, _) = engine.try_reserve("desk-1", 751);
 /// assert!(matches!(refused, BudgetReservation::Insufficient { remaining_microcents: 750, .. }));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct BudgetEngine {
     pub(crate) ledger: Arc<Ledger>,
+}
+
+/// A ledger may have millions of tenants, so it does not print them.
+impl std::fmt::Debug for BudgetEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BudgetEngine")
+            .field("tenant_count", &self.tenant_count())
+            .finish_non_exhaustive()
+    }
 }
 
 #[expect(clippy::must_use_candidate, reason = "the balances after it are there for who wants them")]
@@ -359,7 +368,7 @@ impl BudgetEngine {
         clamped(self.ledger.unversioned_snapshot().total_committed())
     }
 
-    /// What was committed since [`certify_ledger`](crate::finance::certify_ledger) or a restore,
+    /// What was committed since [`certify_ledger`](crate::finance::certify_ledger) or a restart,
     /// clamped to the range of `i64`.
     #[must_use]
     pub fn committed_since_last_certificate(&self) -> i64 {

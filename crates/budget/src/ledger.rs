@@ -1,7 +1,7 @@
 //! The ledger behind the engine, its tenant handles and its holds: one definition of each operation.
 
 use crate::{
-    account::{ROOT, TenantStatus},
+    account::ROOT,
     due::DueTenants,
     keys::{Answer, Limits, Record, Request, check_key},
     operation::{Call, HoldAction, LedgerOperation, TenantAction},
@@ -17,6 +17,9 @@ pub(crate) struct Ledger {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) due: DueTenants,
+    /// Locked for the whole of an expiry: what is due is found and given back by one caller, and whoever comes
+    /// second finds it given back.
+    pub(crate) expiring: Mutex<()>,
     /// Locked for the whole of a snapshot or a restore, and by nothing else.
     pub(crate) views: Mutex<Views>,
 }
@@ -168,43 +171,41 @@ impl Ledger {
         }
         call.key.map_or(Ok(()), check_key).map_err(|reason| refuse(name, reason))?;
         let mut registry = self.store.registry.lock();
-        let parent_index = match parent {
-            None => ROOT,
-            Some(parent) => self.parent_index(parent).map_err(|reason| refuse(parent, reason))?,
-        };
-        let request = Request::Open { parent: parent_index, initial };
+        let missing = |parent| move || refuse(parent, RefusalReason::MissingTenant);
+        let parent = parent.map(|parent| self.present(parent).ok_or_else(missing(parent)));
+        let parent = parent.transpose()?;
+        let request = Request::Open { parent: parent.map_or(ROOT, |it| it.index), initial };
         if let Some(tenant) = self.present(name) {
             drop(registry);
             let answer = self.ask(tenant, &request, call);
             return answer.map_err(|barrier| self.refusal(name, barrier));
         }
+        if let Some(parent) = parent {
+            self.admit_child(parent)
+                .map_err(|(scope, reason)| refuse(scope.cell.name(), reason))?;
+        }
         self.create(&mut registry, name, request, call).map_err(|reason| refuse(name, reason))
     }
 
-    fn parent_index(&self, parent: &str) -> Result<u32, RefusalReason> {
-        let found = self.present(parent).ok_or(RefusalReason::MissingTenant)?;
-        if self.status(found) == TenantStatus::Closed {
-            return Err(RefusalReason::Closed);
-        }
-        let mut levels = 1;
-        let mut above = found.cell.lock().parent;
-        while let Some(address) = self.store.address(above) {
+    /// Whether a tenant can have children; if not, which scope is against it.
+    fn admit_child<'s>(&'s self, parent: Address<'s>) -> Result<(), (Address<'s>, RefusalReason)> {
+        let mut levels = 0;
+        let mut above = Some(parent);
+        while let Some(scope) = above {
+            let account = scope.cell.lock();
+            account.not_closed().map_err(|reason| (scope, reason))?;
+            above = self.store.address(account.parent);
             levels += 1;
-            above = address.cell.lock().parent;
         }
-        if levels >= MAX_DEPTH {
-            return Err(RefusalReason::TooDeep { limit: MAX_DEPTH as u64 });
+        if levels < MAX_DEPTH {
+            return Ok(());
         }
-        Ok(found.index)
+        Err((parent, RefusalReason::TooDeep { limit: MAX_DEPTH as u64 }))
     }
 
     fn present(&self, name: &str) -> Option<Address<'_>> {
         let found = self.store.by_name(name)?;
         found.cell.lock().is_present().then_some(found)
-    }
-
-    pub(crate) fn status(&self, tenant: Address<'_>) -> TenantStatus {
-        tenant.cell.lock().extras.as_ref().map_or(TenantStatus::Active, |extras| extras.status)
     }
 
     fn create(
@@ -238,6 +239,7 @@ impl Ledger {
 
     /// Gives back what is due, by deadline and then by id.
     pub(crate) fn expire(&self, now: u64) -> Vec<ExpiredHold> {
+        let _one_at_a_time = self.expiring.lock();
         let tenants = self.due.take(now);
         let mut due = Vec::new();
         for address in tenants.iter().filter_map(|index| self.store.address(*index)) {

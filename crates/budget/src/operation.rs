@@ -40,7 +40,8 @@ pub enum TenantAction {
         /// From now on.
         policy: OverrunPolicy,
     },
-    /// Limit what may be set aside or spent in a window of caller time.
+    /// Limit what may be set aside in a window of caller time. What a commit takes beyond its hold counts too,
+    /// but is not refused for it: it is spent already.
     SetWindow {
         /// Replaces the limit of the same window. Starts with the open holds counted in.
         window: Window,
@@ -74,7 +75,8 @@ pub enum HoldAction {
     },
     /// Give the hold back and end it.
     Release,
-    /// Add to the hold, under the rules of a new one.
+    /// Add to the hold, under the rules of a new one. What is given back of the hold later is no longer counted
+    /// in the window it was made in; growth counted in a later one stays counted there.
     Grow {
         /// More than 0.
         amount_microcents: i64,

@@ -45,6 +45,7 @@ pub(crate) fn on_tenant<S: Scope>(
         | TenantAction::Freeze
         | TenantAction::Thaw
         | TenantAction::Close => {
+            ask(path, Account::not_closed)?;
             let tenant = path.first_mut().ok_or(RefusalReason::MissingTenant)?;
             let amount_microcents = set(tenant, action, now)?;
             Ok(Receipt { hold: None, amount_microcents, balances: tenant.balances() })
@@ -202,7 +203,6 @@ fn extend<S: Scope>(path: &mut [S], id: u64, deadline: u64) {
 
 /// What concerns one scope alone. Gives the amount moved.
 fn set(tenant: &mut Account, action: &TenantAction, now: u64) -> Result<i64, RefusalReason> {
-    tenant.extras.as_ref().map_or(Ok(()), |extras| extras.not_closed())?;
     match *action {
         TenantAction::TopUp { amount_microcents } => {
             within(amount_microcents, 1, i64::MAX)?;

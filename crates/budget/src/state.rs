@@ -12,6 +12,7 @@ use crate::{
     keys::Limits,
     operation::{HoldAction, OverrunPolicy, TenantAction},
     refusal::{Receipt, Refusal},
+    store::MAX_BLOCK,
     window::Window,
 };
 
@@ -222,6 +223,12 @@ pub enum StateError {
         tenant_id: String,
         /// The id.
         hold: u64,
+    },
+    /// So many hold ids have been given out that there are none to go on with.
+    #[error("next hold block {next_hold_block} leaves no hold ids: it is above {MAX_BLOCK}")]
+    HoldBlock {
+        /// The block.
+        next_hold_block: u64,
     },
     /// A ledger holds fewer tenants.
     #[error("{tenants} tenants are more than a ledger holds")]

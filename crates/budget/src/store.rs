@@ -25,6 +25,9 @@ const CELLS_LOG2: u32 = if cfg!(loom) { 1 } else { 8 };
 const BLOCKS_LOG2: u32 = if cfg!(loom) { 1 } else { 12 };
 /// Hold ids are below this: bit 63 marks a snapshot version.
 const ID_LIMIT: u64 = 1 << 63;
+/// The highest block a ledger goes on from: half of the ids, like
+/// [`MAX_SNAPSHOT_VERSION`](crate::MAX_SNAPSHOT_VERSION).
+pub(crate) const MAX_BLOCK: u64 = ID_LIMIT >> (BLOCK_LOG2 + 1);
 
 /// One tenant. Two cache lines, which no other tenant shares.
 #[derive(Debug, Default)]

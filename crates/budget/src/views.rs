@@ -96,6 +96,12 @@ impl Ledger {
         certificate(&snapshot, since)
     }
 
+    /// Lets the first certificate start from here.
+    pub(crate) fn start_certificates(&self) {
+        let mut views = self.views.lock();
+        views.certified = self.look(&mut views).total_committed();
+    }
+
     /// What was committed since the last certificate.
     pub(crate) fn committed_since_certificate(&self) -> i128 {
         let mut views = self.views.lock();

@@ -62,7 +62,10 @@ mod plain {
 
     impl Tenant {
         fn used(&self, window: Window, now: u64) -> i64 {
-            let back = if matches!(window, Window::Rolling { .. }) { 60 } else { 0 };
+            let back = match window {
+                Window::Fixed { .. } => 0,
+                Window::Rolling { length } => (length - 1).div_ceil(length.div_ceil(60)),
+            };
             let counted = |then: u64| slot(window, then) + back >= slot(window, now);
             self.windows[&window].1.iter().filter(|(t, _)| counted(*t)).map(|(_, a)| a).sum()
         }
@@ -126,8 +129,8 @@ mod plain {
                 }
                 OverrunPolicy::Freeze => {}
             }
-            let spent = i128::from(self.own.committed_microcents) + i128::from(overdraft);
-            if spent + i128::from(asked) > i128::from(i64::MAX) {
+            let granted = i128::from(self.own.initial_microcents);
+            if granted + i128::from(overdraft) + debt > i128::from(i64::MAX) {
                 let asked = i64::try_from(debt).unwrap();
                 return Err(R::Overflow { current: overdraft, asked });
             }
@@ -165,6 +168,13 @@ mod plain {
         fn path(&self, tenant: &str) -> Vec<String> {
             let next = |name: &String| self.tenants[name].parent.clone();
             std::iter::successors(Some(tenant.to_owned()), next).collect()
+        }
+
+        fn closed_above(&self, tenant: &str) -> Result<(), Refusal> {
+            self.ask(&self.path(tenant), |scope| match scope.status {
+                TenantStatus::Closed => Err(R::Closed),
+                TenantStatus::Active | TenantStatus::Frozen => Ok(()),
+            })
         }
 
         fn ask(
@@ -282,18 +292,15 @@ mod plain {
             if key == Some("") {
                 return refuse(name, R::InvalidKey { length: 0, limit: 255 });
             }
-            if let Some(parent) = parent {
-                match self.tenants.get(parent) {
-                    None => return refuse(parent, R::MissingTenant),
-                    Some(it) if it.status == TenantStatus::Closed => {
-                        return refuse(parent, R::Closed);
-                    }
-                    Some(_) => {}
-                }
+            if let Some(missing) = parent.filter(|parent| !self.tenants.contains_key(*parent)) {
+                return refuse(missing, R::MissingTenant);
             }
             let request = format!("{parent:?} {initial}");
             if self.tenants.contains_key(name) {
                 return self.once(name, request, now, key, |model, _| model.receipt(name, None, 0));
+            }
+            if let Some(parent) = parent {
+                self.closed_above(parent)?;
             }
             let own = Balances {
                 initial_microcents: initial,
@@ -387,9 +394,7 @@ mod plain {
                 }
                 _ => {}
             }
-            if self.tenants[name].status == TenantStatus::Closed {
-                return refuse(name, R::Closed);
-            }
+            self.closed_above(name)?;
             let tenant = self.tenant(name);
             match action {
                 TenantAction::TopUp { amount_microcents: amount } => {

@@ -6,13 +6,13 @@ use std::{
 };
 
 use crate::{
-    account::{Account, Extras, ROOT},
+    account::{Account, Extras, ROOT, TenantStatus},
     engine::BudgetEngine,
     holds::{FOREVER, OpenHold},
     keys::{Keys, Record, Request},
     ledger::Ledger,
     refusal::Barrier,
-    store::{MAX_DEPTH, Store},
+    store::{MAX_BLOCK, MAX_DEPTH, Store},
     window::Meter,
 };
 
@@ -33,6 +33,9 @@ impl BudgetEngine {
         }
         state.tenants.iter().try_for_each(check_amounts)?;
         check_hierarchy(&state.tenants)?;
+        if state.next_hold_block > MAX_BLOCK {
+            return Err(StateError::HoldBlock { next_hold_block: state.next_hold_block });
+        }
         let ledger = build(state)?;
         // One check for order, repetition and everything else a ledger would have written otherwise.
         let rebuilt = ledger.state();
@@ -43,6 +46,7 @@ impl BudgetEngine {
             let tenant_id = different.map_or_else(String::new, |tenant| tenant.tenant_id.clone());
             return Err(StateError::NotCanonical { tenant_id });
         }
+        ledger.start_certificates();
         Ok(Self { ledger: Arc::new(ledger) })
     }
 }
@@ -97,9 +101,15 @@ fn check_amounts(tenant: &TenantState) -> Result<(), StateError> {
     if tenant.overdraft_microcents > 0 {
         equal(tenant, "remaining_microcents beside an overdraft", 0, tenant.remaining_microcents)?;
     }
-    match i64::try_from(spent(tenant)) {
-        Ok(_) => Ok(()),
-        Err(_) => equal(tenant, "committed and owed together", spent(tenant), i64::MAX),
+    if tenant.status == TenantStatus::Closed {
+        equal(tenant, "reserved_microcents of a closed tenant", 0, tenant.reserved_microcents)?;
+    }
+    match tenant.initial_microcents.checked_add(tenant.overdraft_microcents) {
+        Some(_) => Ok(()),
+        None => {
+            let most = i64::MAX - tenant.initial_microcents;
+            equal(tenant, "overdraft_microcents", most.into(), tenant.overdraft_microcents)
+        }
     }
 }
 
@@ -221,7 +231,14 @@ fn account(tenant: &TenantState, placed: &Placed<'_>) -> Account {
         overrun: tenant.overrun_policy,
         overdraft: tenant.overdraft_microcents,
         children_spent: tenant.children_spent_microcents,
-        meters: tenant.windows.iter().map(meter).collect(),
+        // By window, as a ledger keeps them.
+        meters: tenant
+            .windows
+            .iter()
+            .map(|state| (state.window, meter(state)))
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect(),
         keys: Keys::from_records(tenant.keys.iter().map(|kept| record(tenant, kept, placed))),
         ..Extras::default()
     };

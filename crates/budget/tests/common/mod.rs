@@ -24,7 +24,7 @@ fn time() -> impl Strategy<Value = Option<u64>> {
 }
 
 fn window() -> impl Strategy<Value = Window> {
-    let length = prop_oneof![Just(0_u64), Just(50), Just(200)];
+    let length = prop_oneof![Just(0_u64), Just(50), Just(130), Just(200)];
     (length, any::<bool>()).prop_map(|(length, rolling)| {
         if rolling { Window::Rolling { length } } else { Window::Fixed { length } }
     })

@@ -1,0 +1,258 @@
+//! What only happens at the edges: amounts near the end of `i64`, closed ancestors, repeated calls
+//! whose surroundings have changed, windows shorter than their slices, states nobody wrote.
+
+#[cfg(test)]
+mod extremes {
+    use calybris_budget::{
+        BudgetEngine, Call, ChargeState, HoldAction, LedgerState, OverrunPolicy, Receipt, Refusal,
+        RefusalReason, StateError, TenantAction, TenantStatus, Window, WindowState,
+        finance::certify_ledger,
+    };
+
+    fn untimed() -> Call<'static> {
+        Call::default()
+    }
+
+    fn reserve(amount_microcents: i64) -> TenantAction {
+        TenantAction::Reserve { amount_microcents, deadline: None }
+    }
+
+    fn commit(actual_microcents: i64) -> HoldAction {
+        HoldAction::Commit { actual_microcents }
+    }
+
+    fn id(receipt: &Receipt) -> u64 {
+        receipt.hold.unwrap()
+    }
+
+    fn rebuilt(engine: &BudgetEngine) -> LedgerState {
+        let state = engine.state();
+        assert_eq!(BudgetEngine::from_state(&state).unwrap().state(), state);
+        state
+    }
+
+    /// Debt and open holds together are all spent one day: the room for that is asked for when the
+    /// debt is made.
+    #[test]
+    fn a_debt_leaves_room_for_the_holds_still_open() {
+        let engine = BudgetEngine::new();
+        let policy = OverrunPolicy::Overdraft { cap_microcents: i64::MAX };
+        engine.open_tenant("org", None, i64::MAX, untimed()).unwrap();
+        engine.open_tenant("team", Some("org"), i64::MAX, untimed()).unwrap();
+        for tenant in ["org", "team"] {
+            engine.perform(tenant, &TenantAction::SetOverrunPolicy { policy }, untimed()).unwrap();
+        }
+        let large = id(&engine.perform("team", &reserve(1 << 62), untimed()).unwrap());
+        let small = id(&engine.perform("team", &reserve(1), untimed()).unwrap());
+        let refused = engine.settle(small, &commit(i64::MAX), untimed()).unwrap_err();
+        assert!(matches!(refused.reason, RefusalReason::Overflow { .. }), "{refused}");
+        engine.settle(small, &commit(1), untimed()).unwrap();
+        engine.settle(large, &HoldAction::CommitHeld, untimed()).unwrap();
+        rebuilt(&engine);
+    }
+
+    #[test]
+    fn a_debt_up_to_the_last_microcent_can_be_owed_saved_and_paid() {
+        let engine = BudgetEngine::new();
+        let policy = OverrunPolicy::Overdraft { cap_microcents: i64::MAX };
+        engine.open_tenant("solo", None, 10, untimed()).unwrap();
+        engine.perform("solo", &TenantAction::SetOverrunPolicy { policy }, untimed()).unwrap();
+        let hold = id(&engine.perform("solo", &reserve(10), untimed()).unwrap());
+        let spent = engine.settle(hold, &commit(i64::MAX), untimed()).unwrap();
+        assert_eq!(spent.balances.overdraft_microcents, i64::MAX - 10);
+        rebuilt(&engine);
+        let amount_microcents = i64::MAX - 10;
+        let paid =
+            engine.perform("solo", &TenantAction::TopUp { amount_microcents }, untimed()).unwrap();
+        assert_eq!(paid.balances.committed_microcents, i64::MAX);
+        assert_eq!(paid.balances.overdraft_microcents, 0);
+        rebuilt(&engine);
+    }
+
+    fn closed_org() -> BudgetEngine {
+        let engine = BudgetEngine::new();
+        engine.open_tenant("org", None, 100, untimed()).unwrap();
+        engine.open_tenant("team", Some("org"), 50, untimed().with_key("hire")).unwrap();
+        engine.perform("org", &TenantAction::Close, untimed()).unwrap();
+        engine
+    }
+
+    #[test]
+    fn a_closed_tenant_is_closed_for_all_below_it() {
+        let engine = closed_org();
+        let closed = Refusal { scope: "org".into(), reason: RefusalReason::Closed };
+        for action in [
+            reserve(1),
+            TenantAction::TopUp { amount_microcents: 1 },
+            TenantAction::SetMaxReserved { cap_microcents: 1 },
+            TenantAction::Freeze,
+            TenantAction::Thaw,
+            TenantAction::Close,
+        ] {
+            assert_eq!(
+                engine.perform("team", &action, untimed()),
+                Err(closed.clone()),
+                "{action:?}"
+            );
+        }
+        let below = engine.open_tenant("key", Some("team"), 1, untimed());
+        assert_eq!(below, Err(closed));
+        assert_eq!(engine.tenant_status("key"), None);
+    }
+
+    #[test]
+    fn opening_again_gives_the_first_answer_whatever_became_of_the_parent() {
+        let engine = BudgetEngine::new();
+        engine.open_tenant("org", None, 100, untimed()).unwrap();
+        let hire = untimed().with_key("hire");
+        let first = engine.open_tenant("team", Some("org"), 50, hire).unwrap();
+        engine.perform("org", &TenantAction::Close, untimed()).unwrap();
+        assert_eq!(engine.open_tenant("team", Some("org"), 50, hire), Ok(first));
+        // Without a key too, an existing tenant is left as it is.
+        let again = engine.open_tenant("team", Some("org"), 7, untimed()).unwrap();
+        assert_eq!((again.amount_microcents, again.balances.initial_microcents), (0, 50));
+    }
+
+    /// How long after time 0 an amount set aside then still counts.
+    fn counts_for(length: u64) -> u64 {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("solo", 1_000);
+        let window = Window::Rolling { length };
+        let limit = TenantAction::SetWindow { window, limit_microcents: Some(1) };
+        engine.perform("solo", &limit, untimed()).unwrap();
+        engine.perform("solo", &reserve(1), untimed()).unwrap();
+        (1..).find(|now| engine.perform("solo", &reserve(1), Call::at(*now)).is_ok()).unwrap()
+    }
+
+    #[test]
+    fn a_rolling_window_counts_for_its_length_and_less_than_two_slices_more() {
+        for length in 1..400_u64 {
+            let counted = counts_for(length);
+            assert!(counted >= length, "{counted} of {length}");
+            assert!(counted < length + 2 * length.div_ceil(60), "{counted} of {length}");
+        }
+    }
+
+    /// The windows know when a hold was made, not when it grew: growth that is given back goes on counting
+    /// where it was counted, and what others spent is never given back in its place.
+    #[test]
+    fn growth_that_is_given_back_counts_until_its_window_is_over() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("solo", 1_000);
+        let window = Window::Fixed { length: 100 };
+        let limit = TenantAction::SetWindow { window, limit_microcents: Some(100) };
+        engine.perform("solo", &limit, untimed()).unwrap();
+        let grown = id(&engine.perform("solo", &reserve(10), untimed()).unwrap());
+        let grow = HoldAction::Grow { amount_microcents: 60 };
+        engine.settle(grown, &grow, Call::at(100)).unwrap();
+        let spent = id(&engine.perform("solo", &reserve(30), Call::at(100)).unwrap());
+        engine.settle(spent, &HoldAction::CommitHeld, Call::at(101)).unwrap();
+        engine.settle(grown, &HoldAction::Release, Call::at(102)).unwrap();
+        let refused = engine.perform("solo", &reserve(11), Call::at(199)).unwrap_err();
+        let reason = RefusalReason::WindowLimit { window, used: 90, limit: 100, asked: 11 };
+        assert_eq!(refused.reason, reason);
+        assert!(engine.perform("solo", &reserve(100), Call::at(200)).is_ok());
+    }
+
+    fn windowed() -> LedgerState {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("solo", 1_000);
+        for window in [Window::Fixed { length: 60 }, Window::Rolling { length: 60 }] {
+            let limit = TenantAction::SetWindow { window, limit_microcents: Some(5) };
+            engine.perform("solo", &limit, untimed()).unwrap();
+        }
+        rebuilt(&engine)
+    }
+
+    fn not_canonical() -> StateError {
+        StateError::NotCanonical { tenant_id: "solo".into() }
+    }
+
+    #[test]
+    fn windows_out_of_order_or_twice_are_no_state() {
+        let mut swapped = windowed();
+        swapped.tenants[0].windows.swap(0, 1);
+        assert_eq!(BudgetEngine::from_state(&swapped).unwrap_err(), not_canonical());
+        let mut twice = windowed();
+        let first = twice.tenants[0].windows[0].clone();
+        twice.tenants[0].windows[1] = first;
+        assert_eq!(BudgetEngine::from_state(&twice).unwrap_err(), not_canonical());
+    }
+
+    #[test]
+    fn a_state_whose_hold_ids_are_used_up_is_refused() {
+        for next_hold_block in [u64::MAX, 1 << 62, 1 << 44] {
+            let mut state = windowed();
+            state.next_hold_block = next_hold_block;
+            assert!(BudgetEngine::from_state(&state).is_err(), "{next_hold_block}");
+        }
+    }
+
+    #[test]
+    fn a_closed_tenant_with_open_holds_is_no_state() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("solo", 10);
+        engine.try_reserve("solo", 1);
+        let mut state = rebuilt(&engine);
+        state.tenants[0].status = TenantStatus::Closed;
+        assert!(BudgetEngine::from_state(&state).is_err());
+    }
+
+    #[test]
+    fn charges_in_a_state_may_be_of_any_size_without_a_panic() {
+        let mut state = windowed();
+        let charge = |slot| ChargeState { slot, amount_microcents: i64::MAX };
+        let window = Window::Fixed { length: u64::MAX };
+        let charges = vec![charge(0), charge(u64::MAX)];
+        state.tenants[0].windows =
+            vec![WindowState { window, limit_microcents: i64::MAX, charges }];
+        let engine = BudgetEngine::from_state(&state).unwrap();
+        let refused = engine.perform("solo", &reserve(1), untimed()).unwrap_err();
+        assert!(matches!(refused.reason, RefusalReason::WindowLimit { used: i64::MAX, .. }));
+    }
+
+    #[test]
+    fn a_certificate_after_a_restart_counts_from_the_restart() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("solo", 100);
+        let (_, hold) = engine.try_reserve("solo", 30);
+        engine.commit(hold.unwrap(), 30);
+        let restarted = BudgetEngine::from_state(&engine.state()).unwrap();
+        assert_eq!(restarted.committed_since_last_certificate(), 0);
+        assert_eq!(certify_ledger(&restarted).committed_since_last_certificate, 0);
+    }
+
+    /// Whoever returns from `expire` finds that what was due has been given back, also when somebody else is
+    /// at it.
+    #[test]
+    fn who_expires_waits_for_who_expires_already() {
+        const HOLDS: i64 = 200;
+        let due = TenantAction::Reserve { amount_microcents: 1, deadline: Some(5) };
+        for _ in 0..100 {
+            let engine = BudgetEngine::new();
+            engine.ensure_tenant("solo", HOLDS);
+            for _ in 0..HOLDS {
+                engine.perform("solo", &due, untimed()).unwrap();
+            }
+            let start = std::sync::Barrier::new(2);
+            let expire = || {
+                start.wait();
+                let mine = engine.expire(5).len();
+                (mine, engine.remaining_microcents("solo"))
+            };
+            let (a, b) = std::thread::scope(|scope| {
+                let other = scope.spawn(expire);
+                (expire(), other.join().unwrap())
+            });
+            assert_eq!((a.1, b.1), (Some(HOLDS), Some(HOLDS)));
+            assert_eq!(a.0 + b.0, 200);
+        }
+    }
+
+    #[test]
+    fn a_ledger_does_not_print_its_tenants() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("confidential", 1);
+        assert_eq!(format!("{engine:?}"), "BudgetEngine { tenant_count: 1, .. }");
+    }
+}
