@@ -290,6 +290,8 @@ impl<'a> Lead<'a> {
         self.at_file = false;
 
         let mut state = lock(&group.state);
+        #[cfg(feature = "observability")]
+        crate::observe::group(head.sequence - state.written, bytes.len(), sync, &outcome);
         match &outcome {
             Ok(()) => {
                 let entries = head.sequence - state.written;

@@ -11,6 +11,8 @@ mod head_file;
 mod json;
 mod line;
 mod lines;
+#[cfg(feature = "observability")]
+mod observe;
 mod open;
 mod options;
 mod primitive;

@@ -50,6 +50,8 @@ pub(crate) fn open(
     options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
     let group =
         GroupCommit::new(path.to_owned(), file, head_file, key, options.buffer_bytes, durable);
+    #[cfg(feature = "observability")]
+    crate::observe::opened(&report);
     Ok((group, report))
 }
 

@@ -127,6 +127,7 @@ fn a_log_moved_removed_replaced_or_cut_under_the_writer_is_noticed() {
         act(&path);
         assert!(matches!(log.append(4), Err(WalError::Displaced { .. })));
         assert!(matches!(log.append(5), Err(WalError::Poisoned { .. })));
+        assert!(matches!(log.enqueue(&6), Err(WalError::Poisoned { .. })));
         assert!(matches!(log.sync(), Err(WalError::Poisoned { .. })));
     }
 }
