@@ -1,6 +1,8 @@
 //! The durable ledger: what comes back after a restart and a fault.
 
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod equals_memory;
 #[cfg(test)]
 mod every_operation;
