@@ -9,7 +9,7 @@ use calybris_kernel::{KernelModel, Policy};
 
 use case_file::CaseFile;
 
-#[allow(dead_code, reason = "the file is shared with the kernel's tests")]
+#[expect(dead_code, reason = "the file is shared with the kernel's tests")]
 #[path = "../../crates/kernel/tests/suite/support/case_file.rs"]
 mod case_file;
 
