@@ -80,8 +80,10 @@ fn check_amounts(tenant: &TenantState) -> Result<(), StateError> {
         ("children_spent_microcents", tenant.children_spent_microcents),
         ("max_reserved_microcents", tenant.max_reserved_microcents),
     ];
-    let holds =
-        tenant.holds.iter().map(|hold| ("amount_microcents of a hold", hold.amount_microcents - 1));
+    let holds = tenant
+        .holds
+        .iter()
+        .map(|hold| ("amount_microcents of a hold", hold.amount_microcents.saturating_sub(1)));
     let limits =
         tenant.windows.iter().map(|it| ("limit_microcents of a window", it.limit_microcents));
     let charges = tenant.windows.iter().flat_map(|window| &window.charges);
