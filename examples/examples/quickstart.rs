@@ -44,7 +44,8 @@ fn quickstart() -> Outcome {
     config.ensure_tenant(&ledger, "team-a", MICROCENTS_PER_DOLLAR)?;
     let cost = microcents(decision.estimated_cost_microunits)?;
     let hold = ledger.hold("team-a", cost).map_err(|refused| format!("{refused:?}"))?;
-    let settled = hold.commit(cost / 2); // the answer was shorter
+    // The answer was shorter than it could have been.
+    let settled = hold.commit(cost / 2).map_err(|(_hold, refused)| format!("{refused:?}"))?;
     println!("settled      {settled:?}");
     println!("remaining    {}", usd(ledger.remaining_microcents("team-a").unwrap_or(0), 6));
 

@@ -265,7 +265,7 @@ pub fn recover(catalog: &Catalog, files: &Files) -> Result<Recovered, Box<dyn Er
         }
         let charged = record.replay(&catalog.policy).is_valid()
             && ledger.hold(tenant, *charged_microcents).is_ok_and(|hold| {
-                matches!(hold.commit(*charged_microcents), BudgetSettlement::Committed { .. })
+                matches!(hold.commit(*charged_microcents), Ok(BudgetSettlement::Committed { .. }))
             });
         if !charged {
             fault = Some(format!("log entry {} cannot be charged again", entry.sequence));

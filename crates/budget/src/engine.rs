@@ -147,7 +147,7 @@ impl BudgetEngine {
     /// engine.ensure_tenant("desk-1", 100);
     /// let hold = engine.hold("desk-1", 60).map_err(|refused| format!("{refused:?}"))?;
     /// assert!(engine.hold("desk-1", 60).is_err(), "40 remain");
-    /// hold.commit(50);
+    /// hold.commit(50).map_err(|(_hold, refused)| format!("{refused:?}"))?;
     /// assert_eq!(engine.remaining_microcents("desk-1"), Some(50));
     /// # Ok::<(), String>(())
     /// ```

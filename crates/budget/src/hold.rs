@@ -55,20 +55,23 @@ impl Hold {
         &self.tenant
     }
 
-    /// Spends `actual_microcents` and gives the rest back. On an overrun or a negative amount the
-    /// hold is given back whole; use [`try_commit`](Self::try_commit) to have it returned.
-    pub fn commit(self, actual_microcents: i64) -> BudgetSettlement {
-        match self.try_commit(actual_microcents) {
-            Ok(settled) => settled,
-            Err((_released_here, refused)) => refused,
-        }
-    }
-
-    /// Like [`commit`](Self::commit), but returns the hold, still open, when the amount is refused.
+    /// Spends `actual_microcents` and gives the rest back.
+    ///
+    /// ```
+    /// # use calybris_budget::BudgetEngine;
+    /// # let engine = BudgetEngine::new();
+    /// engine.ensure_tenant("desk-1", 100);
+    /// let hold = engine.hold("desk-1", 30).map_err(|_| "refused")?;
+    /// let (hold, _overrun) = hold.commit(101).err().ok_or("more than there is")?;
+    /// assert_eq!(engine.reserved_microcents("desk-1"), 30, "nothing was given back");
+    /// assert!(hold.commit(100).is_ok());
+    /// # Ok::<(), &str>(())
+    /// ```
     ///
     /// # Errors
-    /// The hold and the answer, when that is an overrun or an invalid amount.
-    pub fn try_commit(
+    /// The hold, still open, and why: an overrun or an invalid amount. What was spent elsewhere stays set
+    /// aside until the caller has decided.
+    pub fn commit(
         mut self,
         actual_microcents: i64,
     ) -> Result<BudgetSettlement, (Self, BudgetSettlement)> {
