@@ -79,7 +79,10 @@ fn compare(crash: &Crash, recovered: &Recovered) -> Outcome {
     println!("  in flight, lost      {} requests, {held} on hold", crash.in_flight);
     let [before, after] = [crash.spent_microcents, *spent_microcents].map(|spent| usd(spent, 6));
     println!("  spent before, after  {before} and {after}");
-    if before == after { Ok(()) } else { Err("recovery lost or invented spend".into()) }
+    if crash.spent_microcents != *spent_microcents {
+        return Err("recovery lost or invented spend".into());
+    }
+    Ok(())
 }
 
 /// What somebody else can check: the ledger adds up, the log replays, and the two agree.

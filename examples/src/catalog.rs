@@ -7,7 +7,7 @@ use std::error::Error;
 
 use calybris_core::builder::{ModelBuilder, PolicyBuilder};
 use calybris_core::config::EngineConfig;
-use calybris_core::kernel::{PolicySnapshot, TOKENS_PER_PRICE};
+use calybris_core::kernel::PolicySnapshot;
 use calybris_core::policy_document::PolicyDocument;
 use calybris_core::prices::{PriceList, PriceOptions, TierRule};
 
@@ -186,15 +186,12 @@ impl Catalog {
             .ok_or_else(|| format!("no model \"{name}\" in the catalog").into())
     }
 
-    /// What a model charges for a row, each direction rounded up to a microdollar; 0 for an unknown model.
+    /// What a model charges for a row, by the kernel's own arithmetic; 0 for an unknown model.
     #[must_use]
     pub fn cost_microdollars(&self, model_id: u32, row: &Row) -> u64 {
         let mut models = self.policy.models().iter();
-        let part = |tokens: u32, price: u64| (u64::from(tokens) * price).div_ceil(TOKENS_PER_PRICE);
-        models.find(|model| model.model_id == model_id).map_or(0, |model| {
-            part(row.context_tokens, model.input_cost_microunits_per_million_tokens)
-                + part(row.generated_tokens, model.output_cost_microunits_per_million_tokens)
-        })
+        let model = models.find(|model| model.model_id == model_id);
+        model.map_or(0, |model| model.cost_microunits(row.context_tokens, row.generated_tokens))
     }
 
     /// The provider of a model, as the price list names it.

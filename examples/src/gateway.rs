@@ -52,7 +52,7 @@ impl Files {
 pub struct Charge {
     /// Who paid.
     pub tenant: String,
-    /// How much, 0 for a rejection.
+    /// How much; 0 where nothing ran, because the policy or the ledger refused.
     pub charged_microcents: i64,
 }
 
@@ -159,7 +159,7 @@ impl<'a> Gateway<'a> {
         let (answer, hold) = self.ledger.try_reserve(tenant.name, bound_microcents);
         let Some(hold) = hold else {
             self.counts.unaffordable(tenant, refusal(answer));
-            return Ok(());
+            return self.append(tenant, input, decision, 0);
         };
         let model = decision.selected_model_id;
         let cost_microdollars = self.catalog.cost_microdollars(model, row);

@@ -42,13 +42,10 @@ impl<'a> Arithmetic<'a> {
         Self { params, input, value, risk_penalty }
     }
 
-    /// `ceil(input tokens × price / 10^6) + ceil(output tokens × price / 10^6)`, saturating.
+    /// As [`KernelModel::cost_microunits`].
     #[inline(always)]
     pub(crate) fn cost(&self, model: &KernelModel) -> u64 {
-        let KernelInput { input_tokens, output_tokens, .. } = *self.input;
-        token_cost(input_tokens, model.input_cost_microunits_per_million_tokens).saturating_add(
-            token_cost(output_tokens, model.output_cost_microunits_per_million_tokens),
-        )
+        model.cost_microunits(self.input.input_tokens, self.input.output_tokens)
     }
 
     /// The utility of `model` at `cost`. Every intermediate fits: value < 2^63, bps < 2^16, latency < 2^96.
@@ -85,7 +82,7 @@ fn difference(gain: u128, loss: u128) -> i64 {
 
 /// `ceil(tokens × price / 10^6)`, saturating. A 64-bit division by a constant is a multiplication.
 #[inline(always)]
-fn token_cost(tokens: u32, price: u64) -> u64 {
+pub(crate) fn token_cost(tokens: u32, price: u64) -> u64 {
     let product = u64::from(tokens).checked_mul(price);
     match product.and_then(|product| product.checked_add(TOKENS_PER_PRICE - 1)) {
         Some(rounded_up) => rounded_up / TOKENS_PER_PRICE,
