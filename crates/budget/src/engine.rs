@@ -390,6 +390,10 @@ impl BudgetEngine {
     /// Replaces all tenants by those of a snapshot. Holds open in this engine are forgotten with
     /// the tenants they belong to; tenant handles go on with the new tenant of their name.
     ///
+    /// A snapshot holds amounts alone. Restored tenants have no parent, cap, window, debt, deadline or key, and
+    /// none is frozen or closed: a ledger that uses any of these restarts from its
+    /// [`state`](Self::state) instead.
+    ///
     /// ```
     /// # use calybris_budget::{BudgetEngine, RestoreError};
     /// let engine = BudgetEngine::new();

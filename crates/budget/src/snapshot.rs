@@ -27,7 +27,7 @@ pub const MAX_SNAPSHOT_VERSION: u64 = SNAPSHOT_VERSION_TAG | (1 << 62);
 #[serde(deny_unknown_fields)]
 pub struct BudgetSnapshot {
     /// [`SNAPSHOT_VERSION_TAG`] plus a hold id above every one given so far. Rises with every
-    /// snapshot, across restores too.
+    /// snapshot, across restores of one too.
     pub version: u64,
     /// By the bytes of their ids.
     pub tenants: Vec<TenantLedger>,

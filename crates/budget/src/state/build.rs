@@ -22,7 +22,8 @@ use super::{
 };
 
 impl BudgetEngine {
-    /// A ledger in a given state: holds are open, keys are remembered, ids go on where they were.
+    /// A ledger in a given state: holds are open, keys are remembered, ids go on where they were. The versions of
+    /// snapshots are no part of a state, because taking one changes nothing; they start again.
     ///
     /// # Errors
     /// A state that no ledger can be in: amounts that do not add up, within a tenant or between a
