@@ -188,7 +188,7 @@ fn entry_failure(place: &Place, fault: &EntryFault) -> Box<Failure> {
         EntryFault::EntryHash { found, expected } => (
             "the entry's hash is not that of its payload".into(),
             expected.map(|expected| (expected.to_string(), found.to_string())),
-            "The payload or the hash was changed after it was written. (A keyed log checked without its key, or with another one, looks the same from its first entry on: see --key-file.)",
+            "The payload or the hash was changed after it was written.",
         ),
         EntryFault::Anchor { found, expected } => (
             "the entry is not the trusted head".into(),

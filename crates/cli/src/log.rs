@@ -44,6 +44,9 @@ const LINE_OVERHEAD_BYTES: u64 = 190;
 
 impl LogArgs {
     pub(crate) fn open(&self) -> Result<Log> {
+        if self.log.is_dir() {
+            return Err(Failure::file(&self.log, "it is a folder; a log is one file"));
+        }
         Ok(Log { path: self.log.clone(), key: files::key(self.key_file.as_deref())? })
     }
 }

@@ -1,4 +1,4 @@
-//! Every command of `docs/auditor.md` is run, and prints what the guide says it prints.
+//! Every command of `docs/auditor.md` and of the README's tour is run, and prints what they say it prints.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of the tests")]
 
@@ -50,9 +50,9 @@ fn rerun(guide: &str, folder: &Path, has_python: bool) -> String {
     fresh
 }
 
-/// With `UPDATE_GUIDE` set the guide is written anew instead: read the difference before committing it.
-#[test]
-fn the_guide_shows_what_the_command_prints() {
+/// Runs a document's commands in a folder with the test data and compares. With `UPDATE_GUIDE` set the document
+/// is written anew instead: read the difference before committing it.
+fn check(document: &str, at_least: usize) {
     let folder = tempfile::tempdir().unwrap();
     let copy = |from: &str, name: &str| {
         fs::copy(format!("{REPOSITORY}/{from}/{name}"), folder.path().join(name)).unwrap();
@@ -64,9 +64,9 @@ fn the_guide_shows_what_the_command_prints() {
     fs::write(folder.path().join("log.key"), "09".repeat(32)).unwrap();
     let has_python = Command::new("python3").arg("--version").output().is_ok();
 
-    let path = format!("{REPOSITORY}/docs/auditor.md");
+    let path = format!("{REPOSITORY}/{document}");
     let guide = fs::read_to_string(&path).unwrap();
-    assert!(guide.matches("\n$ calybris ").count() >= 13);
+    assert!(guide.matches("\n$ calybris ").count() >= at_least);
     let fresh = rerun(&guide, folder.path(), has_python);
     if std::env::var_os("UPDATE_GUIDE").is_some() {
         return fs::write(path, fresh).unwrap();
@@ -75,4 +75,14 @@ fn the_guide_shows_what_the_command_prints() {
         assert_eq!(shown, printed);
     }
     assert_eq!(guide, fresh);
+}
+
+#[test]
+fn the_guide_shows_what_the_command_prints() {
+    check("docs/auditor.md", 13);
+}
+
+#[test]
+fn the_tour_of_the_readme_shows_what_the_command_prints() {
+    check("crates/cli/README.md", 14);
 }

@@ -249,6 +249,25 @@ fn explain_names_candidates_gates_and_the_nearest_change() {
     ] {
         assert!(out.contains(part), "{part}: {out}");
     }
+    // Each nearest change wins when it is made, and one step less does not: the policy decides again.
+    let json = folder.ok(&["--json", "explain", "log", "3", "--policy", &policy]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let change = &json["nearest_changes"][0];
+    assert_eq!(change["what"], "gpt-4o-mini: quality_bps");
+    let document = fs::read_to_string(&policy).unwrap();
+    let with = |quality: u64| {
+        let mut document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        let models = document["models"].as_array_mut().unwrap();
+        let model = models.iter_mut().find(|model| model["name"] == "gpt-4o-mini").unwrap();
+        model["quality_bps"] = quality.into();
+        fs::write(folder.path("changed.json"), document.to_string()).unwrap();
+        fs::write(folder.path("request"), json["input"].to_string()).unwrap();
+        let out = folder.ok(&["decide", "--policy", "changed.json", "request"]);
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()["selected_model_id"].clone()
+    };
+    let to = change["to"].as_u64().unwrap();
+    assert_eq!(with(to), change["winner"]);
+    assert_ne!(with(to - 1), change["winner"]);
     let refused = folder.ok(&["explain", "log", "2", "--policy", &policy]);
     assert!(refused.contains("No model was looked at: confidence_hard_limit"), "{refused}");
     let beyond = folder.run(&["explain", "log", "61", "--policy", &policy]);
@@ -277,6 +296,16 @@ fn diff_counts_what_moves_and_stops_at_thresholds() {
     let wrong = folder.run(&["diff", "--old", &new, "--new", &old, "log", "--fail-if", limit]);
     assert_eq!(wrong.code, THRESHOLD);
     assert!(wrong.out.contains("not replayed     60"), "{}", wrong.out);
+    // Nothing replayed is nothing compared, whatever the limit.
+    let blind = ["diff", "--old", &new, "--new", &old, "log"];
+    assert_eq!(folder.run(&blind).code, CANNOT_TELL);
+    assert_eq!(folder.run(&[&blind[..], &["--fail-if", "changed>0"]].concat()).code, CANNOT_TELL);
+    let bounded = [&blind[..], &["--fail-if", "unreplayable>60"]].concat();
+    assert_eq!(folder.run(&bounded).code, CANNOT_TELL);
+    let json = folder.ok(&["--json", "diff", "--old", &old, "--new", &new, "log"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["total"]["changed"], 10);
+    assert_eq!(json["kind"], "replay, not a forecast");
     let bad = ["diff", "--old", &old, "--new", &new, "log", "--fail-if", "size>1"];
     assert_eq!(folder.run(&bad).code, USAGE);
 }
@@ -375,6 +404,11 @@ fn a_policy_is_checked_formatted_signed_and_never_older() {
     let formatted = folder.ok(&["policy", "fmt", &old]);
     fs::write(folder.path("formatted.json"), &formatted).unwrap();
     assert_eq!(folder.ok(&["policy", "fmt", "formatted.json"]), formatted);
+    folder.ok(&["policy", "fmt", "--check", "formatted.json"]);
+    fs::write(folder.path("loose.json"), formatted.replacen("  ", "", 1)).unwrap();
+    assert_eq!(folder.run(&["policy", "fmt", "--check", "loose.json"]).code, USAGE);
+    folder.ok(&["policy", "fmt", "--write", "loose.json"]);
+    assert_eq!(fs::read_to_string(folder.path("loose.json")).unwrap(), formatted);
     assert_eq!(
         folder.ok(&["policy", "digest", "formatted.json"]),
         folder.ok(&["policy", "digest", &old])
@@ -412,6 +446,19 @@ fn stats_and_export_agree_with_the_log() {
     let reject = |row: csv::StringRecord| &row[17] == "reject";
     assert_eq!(rows.records().filter(|row| reject(row.as_ref().unwrap().clone())).count(), 41);
     assert_eq!(table.lines().count(), 61);
+    let json = folder.ok(&["stats", "log", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["tally"]["total"]["rejected"], 41);
+    // No analysis of a log that does not hold.
+    folder.change("changed", |lines| {
+        lines[6] = lines[6].replacen("\"tenant\":\"", "\"tenant\":\"x", 1);
+    });
+    for command in
+        [&["stats", "changed"][..], &["export", "changed", "--csv", "-"], &["head", "changed"]]
+    {
+        assert_eq!(folder.run(command).code, TAMPERED, "{command:?}");
+    }
+    assert_eq!(folder.run(&["stats", "."]).code, USAGE);
 }
 
 #[test]

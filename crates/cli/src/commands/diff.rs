@@ -7,7 +7,7 @@ use calybris_core::kernel::KernelDecision;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::files;
 use crate::limits::{Limit, Metric};
 use crate::log::{Log, LogArgs, tenant};
@@ -68,7 +68,11 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     for limit in &passed {
         eprintln!("threshold passed: {limit}");
     }
-    Ok(if passed.is_empty() { Exit::Verified } else { Exit::Threshold })
+    if !passed.is_empty() {
+        return Ok(Exit::Threshold);
+    }
+    difference.complete(&arguments.fail_if)?;
+    Ok(Exit::Verified)
 }
 
 impl Moved {
@@ -124,6 +128,22 @@ impl Difference {
 
     fn unreplayable(&self) -> u64 {
         self.unreplayable.values().sum()
+    }
+
+    /// Refuses to pass for want of replayed records: none at all, or some missing while limits are asked for and
+    /// none of them is on what is missing.
+    fn complete(&self, limits: &[Limit]) -> Result<()> {
+        let missing = self.unreplayable();
+        let bounded = limits.iter().any(|limit| limit.metric == Metric::Unreplayable);
+        if missing == 0 || (self.total.decisions > 0 && (limits.is_empty() || bounded)) {
+            return Ok(());
+        }
+        let problem = format_args!(
+            "{} records could not be replayed, so the limits say nothing",
+            count(missing)
+        );
+        Err(Failure::new(Exit::CannotTell, problem)
+            .meaning("Give the policies they name with --old, or bound them with --fail-if 'unreplayable>N'."))
     }
 
     fn passes(&self, limit: &Limit) -> bool {

@@ -26,8 +26,11 @@ pub(crate) enum Action {
         /// Policy document
         policy: PathBuf,
         /// Write the file instead of printing it
-        #[arg(long)]
+        #[arg(long, conflicts_with = "check")]
         write: bool,
+        /// Only say whether the file is in that layout already
+        #[arg(long)]
+        check: bool,
     },
     /// Sign the policy's digest
     Sign {
@@ -69,10 +72,17 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
             let digest = HexDigest::new(NamedPolicy::load(policy)?.snapshot.digest());
             files::print(&format!("{digest}\n"))
         }
-        Action::Fmt { policy: path, write } => {
+        Action::Fmt { policy: path, write, check } => {
             let mut document = NamedPolicy::load(path)?.document;
             document.models.sort_by_key(|named| named.model.model_id);
-            files::write(write.then_some(path.as_path()), &document.to_json()?)
+            let text = document.to_json()?;
+            if *check && files::text(path)? != text {
+                return Err(Failure::file(
+                    path,
+                    "not in the layout that `policy fmt --write` gives it",
+                ));
+            }
+            if *check { Ok(()) } else { files::write(write.then_some(path.as_path()), &text) }
         }
         Action::Sign { policy, signer, signing_key, time, output } => {
             let policy = NamedPolicy::load(policy)?;

@@ -111,8 +111,8 @@ impl<'a> Pass<'a> {
         let whole = head.is_some();
         let items = vec![
             ("chain", chain),
-            ("audit", self.audit_item()),
-            ("replay", self.replay_item()),
+            ("audit", self.audit_item(whole)),
+            ("replay", self.replay_item(whole)),
             ("anchor", self.anchor_item(whole)),
             ("checkpoint", self.checkpoint_item(whole)),
         ];
@@ -176,7 +176,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    fn audit_item(&mut self) -> Item {
+    fn audit_item(&mut self, whole: bool) -> Item {
         if let Some(failure) = self.audit.take() {
             return Item::Refuted(failure);
         }
@@ -191,13 +191,14 @@ impl<'a> Pass<'a> {
                 Item::Refuted(failure)
             }
             None => Item::established(format!(
-                "{} records carry the digests of their request and decision",
-                count(self.audited)
+                "{} records{} carry the digests of their request and decision",
+                count(self.audited),
+                before_the_break(whole)
             )),
         }
     }
 
-    fn replay_item(&mut self) -> Item {
+    fn replay_item(&mut self, whole: bool) -> Item {
         if let Some(failure) = self.replay.take() {
             return Item::Refuted(failure);
         }
@@ -207,7 +208,8 @@ impl<'a> Pass<'a> {
         if self.audited == 0 {
             return Item::not_checked("the log has no audited record to replay");
         }
-        Item::established(format!("{} decisions follow from their policy", count(self.replayed)))
+        let (replayed, place) = (count(self.replayed), before_the_break(whole));
+        Item::established(format!("{replayed} decisions{place} follow from their policy"))
     }
 
     fn anchor_item(&mut self, whole: bool) -> Item {
@@ -255,6 +257,11 @@ impl<'a> Pass<'a> {
             .meaning("Entries that existed are missing: the end of the log was cut off, or this is an older copy.");
         Item::Refuted(failure)
     }
+}
+
+/// What holds up to a break holds no further.
+const fn before_the_break(whole: bool) -> &'static str {
+    if whole { "" } else { " before the break" }
 }
 
 impl Policies {
