@@ -98,13 +98,14 @@ pub(crate) fn retire(
     Ok(())
 }
 
-/// The newest checkpoint that is whole; those that are not, or cannot be read, go into `rejected`.
+/// The newest checkpoint before `before` that is whole; those that are not, or cannot be read, go into `rejected`.
 pub(crate) fn load(
     storage: &dyn Storage,
     directory: &Path,
+    before: u64,
     rejected: &mut Vec<RejectedCheckpoint>,
 ) -> Result<Option<Loaded>, PersistError> {
-    for (sequence, path) in list(storage, directory)?.into_iter().rev() {
+    for (sequence, path) in list(storage, directory)?.into_iter().rev().filter(|it| it.0 < before) {
         let bytes = files::read(storage, &path).map_err(|error| error.to_string());
         match bytes.and_then(|bytes| parse(&path, sequence, &bytes)) {
             Ok(loaded) => return Ok(Some(loaded)),

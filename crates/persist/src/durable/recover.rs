@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | none | any | replay from the first entry |
 //! | not whole | any | note it, try the one before |
+//! | whole | no record of it | note it, try the one before: a crash came between, or somebody else made it |
 //! | whole | ends before it | refuse: acknowledged entries are missing |
 //! | whole | another entry at its place | refuse: they do not belong together |
 //! | whole | a record that gives its state another digest | refuse: the state was altered |
@@ -20,8 +21,8 @@ use serde_json::value::RawValue;
 
 use crate::durable::checkpoints;
 use crate::durable::record::{self, LedgerRecord};
-use crate::durable::replay::Replay;
-use crate::durable::report::{LedgerReport, open_holds};
+use crate::durable::replay::{Replay, Replayed};
+use crate::durable::report::{LedgerReport, RejectedCheckpoint, open_holds};
 use crate::durable::{DurableLedger, DurableOptions, Order};
 use crate::error::PersistError;
 
@@ -36,31 +37,41 @@ pub(crate) fn open(
     let path = directory.join(LOG);
     let log = WalWriter::<Box<RawValue>>::open_with(&path, &options.wal)?;
     let mut rejected_checkpoints = Vec::new();
-    let loaded = checkpoints::load(storage, directory, &mut rejected_checkpoints)?;
-    if let Some(loaded) = loaded.as_ref().filter(|it| it.anchor.sequence > log.sequence()) {
-        return Err(PersistError::LogBehindSnapshot {
-            snapshot: loaded.path.clone(),
-            log: path,
-            watermark: loaded.anchor.sequence,
-            found: log.sequence(),
-        });
-    }
-    if log.sequence() == 0 {
-        log.append_durable(record::begin(options.limits)?)?;
-    }
-    let checkpoint_sequence = loaded.as_ref().map_or(0, |loaded| loaded.anchor.sequence);
-    let good = loaded.iter().map(|loaded| loaded.anchor.sequence).collect();
-    let mut replay = Replay::new(&path, loaded);
-    let take = |entry: WalEntry<LedgerRecord>| replay.take(&entry);
-    visit_wal_with(&path, &options.wal, take)?;
-    let (engine, operations_replayed) = replay.finish()?;
+    let mut before = u64::MAX;
+    let (engine, operations_replayed, checkpoint) = loop {
+        let loaded = checkpoints::load(storage, directory, before, &mut rejected_checkpoints)?;
+        if let Some(loaded) = loaded.as_ref().filter(|it| it.anchor.sequence > log.sequence()) {
+            return Err(PersistError::LogBehindSnapshot {
+                snapshot: loaded.path.clone(),
+                log: path,
+                watermark: loaded.anchor.sequence,
+                found: log.sequence(),
+            });
+        }
+        if log.sequence() == 0 {
+            log.append_durable(record::begin(options.limits)?)?;
+        }
+        let mut replay = Replay::new(&path, loaded);
+        let take = |entry: WalEntry<LedgerRecord>| replay.take(&entry);
+        visit_wal_with(&path, &options.wal, take)?;
+        match replay.finish()? {
+            Replayed::Ledger { engine, operations, checkpoint } => {
+                break (engine, operations, checkpoint);
+            }
+            Replayed::Unconfirmed(loaded) => {
+                before = loaded.anchor.sequence;
+                let reason = "the log has no record of it".to_owned();
+                rejected_checkpoints.push(RejectedCheckpoint { path: loaded.path, reason });
+            }
+        }
+    };
     let state = engine.state();
     let conservation = prove_snapshot(&engine.snapshot())
         .map_err(|status| PersistError::NotConserved { path: directory.to_owned(), status })?;
     let report = LedgerReport {
         directory: directory.to_owned(),
         log: log.report().clone(),
-        checkpoint_sequence,
+        checkpoint_sequence: checkpoint.unwrap_or(0),
         operations_replayed,
         rejected_checkpoints,
         open_holds: open_holds(&state),
@@ -74,7 +85,7 @@ pub(crate) fn open(
         log,
         order: Mutex::new(Order::default()),
         failed: AtomicBool::new(false),
-        checkpoints: Mutex::new(good),
+        checkpoints: Mutex::new(checkpoint.into_iter().collect()),
         report,
     })
 }

@@ -9,23 +9,42 @@ use crate::durable::checkpoints::Loaded;
 use crate::durable::record::{LEDGER_RECORD_SCHEMA, LedgerRecord, Outcome};
 use crate::error::PersistError;
 
+/// What a replay comes to.
+pub(super) enum Replayed {
+    Ledger {
+        engine: BudgetEngine,
+        operations: u64,
+        /// The last entry the checkpoint includes.
+        checkpoint: Option<u64>,
+    },
+    /// The log does not say that the checkpoint was made: a crash came between, or somebody else made it.
+    Unconfirmed(Loaded),
+}
+
 /// A ledger on its way from a checkpoint to the end of the log.
 pub(super) struct Replay<'a> {
     log: &'a Path,
     checkpoint: Option<Loaded>,
     engine: Option<BudgetEngine>,
     operations: u64,
+    /// The log has the record of the checkpoint.
+    confirmed: bool,
     fault: Option<PersistError>,
 }
 
 impl<'a> Replay<'a> {
     pub(super) fn new(log: &'a Path, checkpoint: Option<Loaded>) -> Self {
         let engine = checkpoint.as_ref().map(|loaded| loaded.engine.clone());
-        Self { log, checkpoint, engine, operations: 0, fault: None }
+        Self { log, checkpoint, engine, operations: 0, confirmed: false, fault: None }
     }
 
     /// Takes the next entry; after a fault, nothing more.
     pub(super) fn take(&mut self, entry: &WalEntry<LedgerRecord>) {
+        if let (LedgerRecord::Checkpoint { sequence, .. }, Some(loaded)) =
+            (&entry.data, &self.checkpoint)
+        {
+            self.confirmed |= *sequence == loaded.anchor.sequence;
+        }
         if self.fault.is_none() {
             self.fault = self.step(entry).err();
         }
@@ -84,11 +103,17 @@ impl<'a> Replay<'a> {
         PersistError::Divergent { path: self.log.to_owned(), sequence, reason }
     }
 
-    pub(super) fn finish(self) -> Result<(BudgetEngine, u64), PersistError> {
-        match (self.fault, self.engine) {
-            (Some(fault), _) => Err(fault),
-            (None, Some(engine)) => Ok((engine, self.operations)),
-            (None, None) => Ok((BudgetEngine::new(), 0)),
+    /// The ledger at the end of the log, or that its checkpoint is not to be trusted.
+    pub(super) fn finish(self) -> Result<Replayed, PersistError> {
+        match (self.fault, self.engine, self.checkpoint) {
+            (Some(fault @ PersistError::Forked { .. }), ..) => Err(fault),
+            (_, _, Some(loaded)) if !self.confirmed => Ok(Replayed::Unconfirmed(loaded)),
+            (Some(fault), ..) => Err(fault),
+            (None, engine, loaded) => Ok(Replayed::Ledger {
+                engine: engine.unwrap_or_default(),
+                operations: self.operations,
+                checkpoint: loaded.map(|loaded| loaded.anchor.sequence),
+            }),
         }
     }
 }

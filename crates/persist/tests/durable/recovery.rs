@@ -247,3 +247,33 @@ fn an_operation_that_is_too_large_does_not_happen() {
     assert!(matches!(error, PersistError::OperationTooLarge { limit: 65_536, .. }), "{error}");
     assert_eq!((bytes(&ledger.state().unwrap()), ledger.anchor()), before);
 }
+
+#[test]
+fn a_checkpoint_that_the_log_does_not_know_of_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut done, mut caller) = (Vec::new(), Caller::new("c", 7));
+    let ledger = opened(folder.path(), &mut done);
+    run(&ledger, &mut caller, 20, &mut done);
+    let log = folder.path().join("ledger.log");
+    let before = (bytes(&ledger.state().unwrap()), fs::read_to_string(&log).unwrap());
+    ledger.checkpoint().unwrap();
+    drop(ledger);
+    // As if the crash had come before the record; and then somebody is generous.
+    fs::write(&log, &before.1).unwrap();
+    fs::remove_file(folder.path().join("ledger.log.head")).unwrap();
+    let checkpoint = checkpoints(folder.path()).pop().unwrap();
+    let mut file: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&checkpoint).unwrap()).unwrap();
+    let mut state: calybris_budget::LedgerState =
+        serde_json::from_value(file["state"].clone()).unwrap();
+    state.tenants[0].initial_microcents += 1_000;
+    state.tenants[0].remaining_microcents += 1_000;
+    file["state_digest_hex"] = calybris_kernel::digest::digest_to_hex(&state.digest()).into();
+    file["state"] = serde_json::to_value(&state).unwrap();
+    fs::write(&checkpoint, serde_json::to_string(&file).unwrap()).unwrap();
+    let ledger = DurableLedger::open(folder.path()).unwrap();
+    assert_eq!(bytes(&ledger.state().unwrap()), before.0);
+    let rejected = &ledger.report().rejected_checkpoints;
+    assert_eq!(rejected[0].reason, "the log has no record of it");
+    println!("{}", ledger.report());
+}
