@@ -71,7 +71,7 @@ impl Counts {
         let served: BTreeMap<_, _> = self.served.ranked().into_iter().collect();
         let row = |tenant: &Tenant| {
             let balances = ledger.balances(tenant.name)?;
-            let amount = |microcents| usd(microcents, 4);
+            let amount = |microcents| usd(microcents, 6);
             let [granted, spent] = [balances.initial_microcents, balances.committed_microcents];
             Some(vec![
                 tenant.name.to_owned(),
@@ -97,7 +97,7 @@ impl Counts {
                 thousands(count.requests),
                 thousands(count.tokens_in),
                 thousands(count.tokens_out),
-                usd_from_microdollars(count.cost_microdollars, 4),
+                usd_from_microdollars(count.cost_microdollars, 6),
             ]
         };
         let header = ["model", "requests", "tokens in", "tokens out", "spent"];
