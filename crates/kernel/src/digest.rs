@@ -148,10 +148,16 @@ pub fn borrowed_policy_digest(policy: &Policy<'_>) -> [u8; 32] {
         .u16(params.minimum_confidence_bps)
         .u16(params.risk_penalty_multiplier_bps)
         .u64(params.latency_penalty_microunits_per_ms);
-    for model in ascending(policy.models()) {
-        hasher.put(&model_bytes(model));
+    let mut models = ascending(policy.models());
+    // Many rows to a call of the hash: a call for each would cost as much as hashing it.
+    let mut rows = [[0; MODEL_BYTES]; 64];
+    loop {
+        let filled = rows.iter_mut().zip(&mut models).map(|(row, m)| *row = model_bytes(m)).count();
+        match rows.get(..filled) {
+            Some(rows) if filled > 0 => hasher.put(rows.as_flattened()),
+            _ => return hasher.finish(),
+        }
     }
-    hasher.finish()
 }
 
 /// Models by id, then by position, without sorting them in place.
@@ -172,65 +178,89 @@ fn ascending(models: &[KernelModel]) -> impl Iterator<Item = &KernelModel> {
     })
 }
 
-/// The layout of one model, 47 bytes.
-fn model_bytes(model: &KernelModel) -> [u8; 47] {
-    let mut bytes = [0; 47];
-    let mut at = bytes.as_mut_slice();
-    let mut put = |field: &[u8]| {
-        if let Some((place, rest)) = core::mem::take(&mut at).split_at_mut_checked(field.len()) {
+/// A layout of `N` bytes on the stack, tag included: filled in place and hashed in one call, which
+/// takes a third of the time of a [`CanonicalHasher`] that is handed on from field to field.
+struct Layout<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Layout<N> {
+    const EMPTY: Self = Self { bytes: [0; N], length: 0 };
+
+    #[inline(always)]
+    fn put(&mut self, field: &[u8]) {
+        let end = self.length + field.len();
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
             place.copy_from_slice(field);
-            at = rest;
         }
-    };
-    put(&model.model_id.to_le_bytes());
-    put(&model.provider_id.to_le_bytes());
-    put(&model.quality_bps.to_le_bytes());
-    put(&model.risk_ceiling_bps.to_le_bytes());
-    put(&[model.enabled]);
-    put(&model.p95_latency_ms.to_le_bytes());
-    put(&model.capabilities.to_le_bytes());
-    put(&model.region_mask.to_le_bytes());
-    put(&model.input_cost_microunits_per_million_tokens.to_le_bytes());
-    put(&model.output_cost_microunits_per_million_tokens.to_le_bytes());
-    bytes
+        self.length = end;
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.bytes).into()
+    }
+}
+
+const MODEL_BYTES: usize = 47;
+const INPUT_BYTES: usize = INPUT_DIGEST_TAG.len() + 70;
+const DECISION_BYTES: usize = DECISION_DIGEST_TAG.len() + 65;
+
+/// The layout of one model, without a tag.
+#[inline(always)]
+fn model_bytes(model: &KernelModel) -> [u8; MODEL_BYTES] {
+    let mut layout = Layout::EMPTY;
+    layout.put(&model.model_id.to_le_bytes());
+    layout.put(&model.provider_id.to_le_bytes());
+    layout.put(&model.quality_bps.to_le_bytes());
+    layout.put(&model.risk_ceiling_bps.to_le_bytes());
+    layout.put(&[model.enabled]);
+    layout.put(&model.p95_latency_ms.to_le_bytes());
+    layout.put(&model.capabilities.to_le_bytes());
+    layout.put(&model.region_mask.to_le_bytes());
+    layout.put(&model.input_cost_microunits_per_million_tokens.to_le_bytes());
+    layout.put(&model.output_cost_microunits_per_million_tokens.to_le_bytes());
+    layout.bytes
 }
 
 /// The digest of a request.
 #[must_use]
 pub fn input_digest(input: &KernelInput) -> [u8; 32] {
-    CanonicalHasher::new(INPUT_DIGEST_TAG)
-        .u64(input.request_sequence)
-        .u32(input.requested_model_id)
-        .u32(input.input_tokens)
-        .u32(input.output_tokens)
-        .i64(input.business_value_microunits)
-        .u64(input.budget_limit_microunits)
-        .u16(input.risk_bps)
-        .u16(input.confidence_bps)
-        .u16(input.minimum_quality_bps)
-        .u32(input.max_p95_latency_ms)
-        .u64(input.required_capabilities)
-        .u64(input.allowed_provider_mask)
-        .u64(input.required_region_mask)
-        .finish()
+    let mut layout = Layout::<INPUT_BYTES>::EMPTY;
+    layout.put(INPUT_DIGEST_TAG);
+    layout.put(&input.request_sequence.to_le_bytes());
+    layout.put(&input.requested_model_id.to_le_bytes());
+    layout.put(&input.input_tokens.to_le_bytes());
+    layout.put(&input.output_tokens.to_le_bytes());
+    layout.put(&input.business_value_microunits.to_le_bytes());
+    layout.put(&input.budget_limit_microunits.to_le_bytes());
+    layout.put(&input.risk_bps.to_le_bytes());
+    layout.put(&input.confidence_bps.to_le_bytes());
+    layout.put(&input.minimum_quality_bps.to_le_bytes());
+    layout.put(&input.max_p95_latency_ms.to_le_bytes());
+    layout.put(&input.required_capabilities.to_le_bytes());
+    layout.put(&input.allowed_provider_mask.to_le_bytes());
+    layout.put(&input.required_region_mask.to_le_bytes());
+    layout.digest()
 }
 
 /// The digest of a decision.
 #[must_use]
 pub fn decision_digest(decision: &KernelDecision) -> [u8; 32] {
-    CanonicalHasher::new(DECISION_DIGEST_TAG)
-        .u64(decision.request_sequence)
-        .u8(decision.action as u8)
-        .u16(decision.reason as u16)
-        .u32(decision.selected_model_id)
-        .u16(decision.selected_model_index)
-        .u64(decision.estimated_cost_microunits)
-        .i64(decision.expected_utility_microunits)
-        .u32(decision.counterfactual_model_id)
-        .i64(decision.counterfactual_utility_microunits)
-        .u16(decision.evaluated_models)
-        .u16(decision.eligible_models)
-        .u64(decision.policy_epoch)
-        .u64(decision.catalog_epoch)
-        .finish()
+    let mut layout = Layout::<DECISION_BYTES>::EMPTY;
+    layout.put(DECISION_DIGEST_TAG);
+    layout.put(&decision.request_sequence.to_le_bytes());
+    layout.put(&[decision.action as u8]);
+    layout.put(&(decision.reason as u16).to_le_bytes());
+    layout.put(&decision.selected_model_id.to_le_bytes());
+    layout.put(&decision.selected_model_index.to_le_bytes());
+    layout.put(&decision.estimated_cost_microunits.to_le_bytes());
+    layout.put(&decision.expected_utility_microunits.to_le_bytes());
+    layout.put(&decision.counterfactual_model_id.to_le_bytes());
+    layout.put(&decision.counterfactual_utility_microunits.to_le_bytes());
+    layout.put(&decision.evaluated_models.to_le_bytes());
+    layout.put(&decision.eligible_models.to_le_bytes());
+    layout.put(&decision.policy_epoch.to_le_bytes());
+    layout.put(&decision.catalog_epoch.to_le_bytes());
+    layout.digest()
 }
