@@ -1,5 +1,6 @@
 //! The audit bundle, and the record an audited log keeps for every decision.
 
+mod canonical;
 mod json;
 
 use calybris_kernel::digest::{DigestDecodeError, HexDigest, decision_digest, input_digest};

@@ -13,11 +13,11 @@ use tokio::task::spawn_blocking;
 
 use crate::entry::WalEntry;
 use crate::error::WalError;
-use crate::group::{Claim, Goal};
+use crate::group::{Claim, Goal, Link};
 use crate::options::WalOptions;
-use crate::reader;
 use crate::recovery::WalReport;
-use crate::writer::{Ticket, WalWriter, entry, payload};
+use crate::writer::{Ticket, WalWriter, entry};
+use crate::{payload, reader};
 
 /// The one writer of a log, for tokio. Shared by reference between any number of tasks.
 ///
@@ -124,6 +124,11 @@ impl<T> AsyncWalWriter<T> {
         self.writer.anchor()
     }
 
+    async fn settle(&self, link: Link, data: T) -> Result<WalEntry<T>, WalError> {
+        self.reach(self.writer.goal(link)).await?;
+        Ok(entry(link, data))
+    }
+
     async fn reach(&self, goal: Goal) -> Result<(), WalError> {
         let group = &self.writer.group;
         let lead = |claim: Claim| drop(spawn_blocking(move || claim.lead()));
@@ -137,14 +142,8 @@ impl<T: Serialize> AsyncWalWriter<T> {
     /// # Errors
     /// As [`WalWriter::append`].
     pub async fn append(&self, data: T) -> Result<WalEntry<T>, WalError> {
-        let link = self.writer.group.chain(&payload(&data)?)?;
-        let goal = if self.writer.sync_on_append {
-            Goal::Durable(link.sequence)
-        } else {
-            self.writer.group.backpressure()
-        };
-        self.reach(goal).await?;
-        Ok(entry(link, data))
+        let link = self.writer.group.chain(&payload::general(&data)?)?;
+        self.settle(link, data).await
     }
 
     /// As [`WalWriter::append_durable`].
@@ -152,7 +151,7 @@ impl<T: Serialize> AsyncWalWriter<T> {
     /// # Errors
     /// As [`WalWriter::append_durable`].
     pub async fn append_durable(&self, data: T) -> Result<WalEntry<T>, WalError> {
-        let link = self.writer.group.chain(&payload(&data)?)?;
+        let link = self.writer.group.chain(&payload::general(&data)?)?;
         self.reach(Goal::Durable(link.sequence)).await?;
         Ok(entry(link, data))
     }
@@ -179,7 +178,7 @@ impl<M: Serialize> AsyncWalWriter<AuditedRecord<M>> {
         metadata: M,
     ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
         let audit = calybris_proof::verify::audit_bundle(snapshot, input, &decision);
-        self.append(AuditedRecord { audit, input, decision, metadata }).await
+        self.append_record(AuditedRecord { audit, input, decision, metadata }).await
     }
 
     /// As [`WalWriter::append_verified_audited`].
@@ -193,7 +192,15 @@ impl<M: Serialize> AsyncWalWriter<AuditedRecord<M>> {
         decision: KernelDecision,
         metadata: M,
     ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
-        self.append(AuditedRecord::verified(snapshot, input, decision, metadata)?).await
+        self.append_record(AuditedRecord::verified(snapshot, input, decision, metadata)?).await
+    }
+
+    async fn append_record(
+        &self,
+        record: AuditedRecord<M>,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        let link = self.writer.group.chain(&payload::audited(&record)?)?;
+        self.settle(link, record).await
     }
 }
 

@@ -10,6 +10,7 @@ use crate::entry::WalEntry;
 use crate::error::{EntryFault, Fault, Place, WalError};
 use crate::line::{self, Line, MAX_ENTRY_BYTES};
 use crate::lines::{LineError, Lines, RawLine};
+use crate::payload::decode;
 use crate::scan::{Scan, Visit};
 use crate::storage::{Files, Storage as _, StorageFile};
 
@@ -268,11 +269,6 @@ pub(crate) fn visit_file<T: DeserializeOwned>(
 
 pub(crate) fn open(path: &Path) -> Result<Box<dyn StorageFile>, WalError> {
     Files.open_read(path).map_err(WalError::io("open", path))
-}
-
-pub(crate) fn decode<T: DeserializeOwned>(line: &Line<'_>) -> Result<T, Fault> {
-    serde_json::from_slice(line.data)
-        .map_err(|error| EntryFault::Payload { reason: error.to_string() }.into())
 }
 
 /// Verifies a file line by line, giving each line and the head it makes to `visit`; returns the last head.

@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use calybris_kernel::PolicySnapshot;
 use calybris_kernel::digest::HexDigest;
-use calybris_proof::audit::{AuditBundle, AuditedRecord, RecordVerdict};
+use calybris_proof::audit::{AuditBundle, RecordVerdict};
 use calybris_proof::chain::ChainKey;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{EntryFault, Fault, WalError};
-use crate::reader::{decode, scan};
+use crate::payload::decode_audited;
+use crate::reader::scan;
 use crate::scan::Visit;
 
 /// What recomputing one entry established. In a list returned by a replay everything holds: a replay stops
@@ -121,7 +122,7 @@ fn replay<M: DeserializeOwned>(
     let visitor = || {
         let mut policy: Option<(HexDigest, PolicySnapshot)> = None;
         let visit: Visit<'_> = Box::new(move |line| {
-            let record: AuditedRecord<M> = decode(line)?;
+            let record = decode_audited::<M>(line)?;
             let named = record.audit.policy_digest_hex;
             let known = policy.take().filter(|(digest, _)| *digest == named);
             let (_, snapshot) = match known {

@@ -15,7 +15,7 @@ use crate::error::WalError;
 use crate::group::{Goal, GroupCommit, Link};
 use crate::options::WalOptions;
 use crate::recovery::WalReport;
-use crate::{open, reader};
+use crate::{open, payload, reader};
 
 /// The one writer of a log. Shared by reference between any number of threads; entries are chained in the
 /// order their appends take effect.
@@ -37,7 +37,7 @@ use crate::{open, reader};
 pub struct WalWriter<T> {
     pub(crate) group: Arc<GroupCommit>,
     report: WalReport,
-    pub(crate) sync_on_append: bool,
+    sync_on_append: bool,
     payload: PhantomData<fn(T)>,
 }
 
@@ -165,6 +165,18 @@ impl<T> WalWriter<T> {
         self.group.head().hash
     }
 
+    /// Returns when an appended entry is where the options want it.
+    fn settle(&self, link: Link, data: T) -> Result<WalEntry<T>, WalError> {
+        let goal = self.goal(link);
+        self.group.reach(goal)?;
+        Ok(entry(link, data))
+    }
+
+    /// Where the options want an appended entry.
+    pub(crate) fn goal(&self, link: Link) -> Goal {
+        if self.sync_on_append { Goal::Durable(link.sequence) } else { self.group.backpressure() }
+    }
+
     /// The head, to be kept elsewhere.
     #[must_use]
     pub fn anchor(&self) -> WalAnchor {
@@ -186,14 +198,7 @@ impl<T: Serialize> WalWriter<T> {
     /// [`WalError::EntryTooLarge`] and [`WalError::Unwritable`] leave the log as it was; then as
     /// [`WalWriter::flush`].
     pub fn append(&self, data: T) -> Result<WalEntry<T>, WalError> {
-        let link = self.group.chain(&payload(&data)?)?;
-        let goal = if self.sync_on_append {
-            Goal::Durable(link.sequence)
-        } else {
-            self.group.backpressure()
-        };
-        self.group.reach(goal)?;
-        Ok(entry(link, data))
+        self.settle(self.group.chain(&payload::general(&data)?)?, data)
     }
 
     /// Appends an entry and returns when it is durable. Callers that do so at the same time share a sync.
@@ -201,7 +206,7 @@ impl<T: Serialize> WalWriter<T> {
     /// # Errors
     /// As [`WalWriter::append`]; after a failed write or sync the entry may or may not be in the log.
     pub fn append_durable(&self, data: T) -> Result<WalEntry<T>, WalError> {
-        let link = self.group.chain(&payload(&data)?)?;
+        let link = self.group.chain(&payload::general(&data)?)?;
         self.group.reach(Goal::Durable(link.sequence))?;
         Ok(entry(link, data))
     }
@@ -230,7 +235,7 @@ impl<T: Serialize> WalWriter<T> {
     /// # Ok::<(), calybris_wal::WalError>(())
     /// ```
     pub fn enqueue(&self, data: &T) -> Result<Ticket, WalError> {
-        let link = self.group.chain(&payload(data)?)?;
+        let link = self.group.chain(&payload::general(data)?)?;
         Ok(Ticket { sequence: link.sequence, entry_hash: link.hash })
     }
 }
@@ -249,7 +254,7 @@ impl<M: Serialize> WalWriter<AuditedRecord<M>> {
         metadata: M,
     ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
         let audit = calybris_proof::verify::audit_bundle(snapshot, input, &decision);
-        self.append(AuditedRecord { audit, input, decision, metadata })
+        self.append_record(AuditedRecord { audit, input, decision, metadata })
     }
 
     /// Appends a decision with its audit bundle if it replays, and nothing otherwise.
@@ -286,7 +291,14 @@ impl<M: Serialize> WalWriter<AuditedRecord<M>> {
         decision: KernelDecision,
         metadata: M,
     ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
-        self.append(AuditedRecord::verified(snapshot, input, decision, metadata)?)
+        self.append_record(AuditedRecord::verified(snapshot, input, decision, metadata)?)
+    }
+
+    fn append_record(
+        &self,
+        record: AuditedRecord<M>,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        self.settle(self.group.chain(&payload::audited(&record)?)?, record)
     }
 }
 
@@ -295,21 +307,6 @@ impl<T> fmt::Debug for WalWriter<T> {
         f.debug_struct("WalWriter").field("group", &self.group).finish_non_exhaustive()
     }
 }
-
-/// The payload's bytes: one line of JSON.
-pub(crate) fn payload<T: Serialize>(data: &T) -> Result<Vec<u8>, WalError> {
-    let mut bytes = Vec::with_capacity(TYPICAL_PAYLOAD_BYTES);
-    serde_json::to_writer(&mut bytes, data)
-        .map_err(|error| WalError::Unwritable { reason: error.to_string() })?;
-    // Only JSON that was serialized elsewhere (a raw value) can hold one.
-    if memchr::memchr(b'\n', &bytes).is_some() {
-        return Err(WalError::Unwritable { reason: "its JSON spans several lines".into() });
-    }
-    Ok(bytes)
-}
-
-/// Room for an audited record with modest metadata.
-const TYPICAL_PAYLOAD_BYTES: usize = 2_048;
 
 pub(crate) fn entry<T>(link: Link, data: T) -> WalEntry<T> {
     WalEntry { sequence: link.sequence, previous_hash: link.previous, entry_hash: link.hash, data }

@@ -1,0 +1,63 @@
+//! Payloads to bytes and back: any by the general serializer, audited records by their canonical form.
+
+use calybris_proof::audit::AuditedRecord;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{EntryFault, Fault, WalError};
+use crate::line::Line;
+
+/// Room for an audited record with modest metadata.
+const TYPICAL_BYTES: usize = 2_048;
+/// The general reader gives up at 128 levels, which it counts from the whole record's.
+const SURELY_SHALLOW: usize = 64;
+
+/// The payload's bytes: one line of JSON.
+pub(crate) fn general<T: Serialize>(data: &T) -> Result<Vec<u8>, WalError> {
+    let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+    append(data, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same bytes for a record, several times sooner.
+pub(crate) fn audited<M: Serialize>(record: &AuditedRecord<M>) -> Result<Vec<u8>, WalError> {
+    let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+    record.write_canonical(&mut bytes, append)?;
+    Ok(bytes)
+}
+
+fn append<T: Serialize>(data: &T, bytes: &mut Vec<u8>) -> Result<(), WalError> {
+    let start = bytes.len();
+    serde_json::to_writer(&mut *bytes, data)
+        .map_err(|error| WalError::Unwritable { reason: error.to_string() })?;
+    // Only JSON that was serialized elsewhere (a raw value) can hold one.
+    if memchr::memchr(b'\n', bytes.get(start..).unwrap_or_default()).is_some() {
+        return Err(WalError::Unwritable { reason: "its JSON spans several lines".into() });
+    }
+    Ok(())
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(line: &Line<'_>) -> Result<T, Fault> {
+    serde_json::from_slice(line.data)
+        .map_err(|error| EntryFault::Payload { reason: error.to_string() }.into())
+}
+
+/// As [`decode`], sooner where the record is in canonical form; what is wrong with it the general reader says.
+pub(crate) fn decode_audited<M: DeserializeOwned>(
+    line: &Line<'_>,
+) -> Result<AuditedRecord<M>, Fault> {
+    canonical(line.data).map_or_else(|| decode(line), Ok)
+}
+
+fn canonical<M: DeserializeOwned>(data: &[u8]) -> Option<AuditedRecord<M>> {
+    let AuditedRecord { audit, input, decision, metadata } = AuditedRecord::from_canonical(data)?;
+    let brackets = metadata.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if brackets > SURELY_SHALLOW {
+        return None;
+    }
+    let metadata = serde_json::from_slice(metadata).ok()?;
+    Some(AuditedRecord { audit, input, decision, metadata })
+}
+
+#[cfg(test)]
+mod tests;
