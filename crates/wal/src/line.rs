@@ -1,5 +1,7 @@
 //! One line of a log, taken apart strictly and without copying.
 
+use calybris_proof::audit::AuditedRecord;
+
 use crate::error::{EntryFault, Fault};
 use crate::json::{self, Expected, whitespace};
 
@@ -46,7 +48,9 @@ fn canonical(text: &str) -> Option<Line<'_>> {
     let (previous_hash, text) = text.strip_prefix("\"previous_hash\":\"")?.split_once('"')?;
     let (entry_hash, text) = text.strip_prefix(",\"entry_hash\":\"")?.split_once('"')?;
     let data = text.strip_prefix(",\"data\":")?.strip_suffix('}')?.as_bytes();
-    let starts_and_ends_there = matches!(json::value(data), Ok([]))
+    // The members of an audited record are JSON by being read; what is left of it to scan is the metadata.
+    let unread = AuditedRecord::from_canonical(data).map_or(data, |record| record.metadata);
+    let starts_and_ends_there = matches!(json::value(unread), Ok([]))
         && matches!(data, [first, ..] if !first.is_ascii_whitespace());
     let sequence = number(sequence.as_bytes()).ok().filter(|(_, rest)| rest.is_empty())?.0;
     starts_and_ends_there.then_some(Line { sequence, previous_hash, entry_hash, data })

@@ -92,7 +92,7 @@ fn put(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-#[inline]
+#[inline(always)]
 fn take(rest: &mut &[u8], text: &str) -> Option<()> {
     *rest = rest.strip_prefix(text.as_bytes())?;
     Some(())
@@ -246,12 +246,11 @@ macro_rules! texts {
 
             #[inline]
             fn read(rest: &mut &[u8]) -> Option<Self> {
-                let body = rest.strip_prefix(b"\"")?;
-                let length = body.iter().position(|byte| *byte == b'"')?;
-                let text = body.get(..length)?;
-                *rest = body.get(length + 1..)?;
-                let read: fn(&[u8]) -> Option<Self> = $read;
-                read(text)
+                let read: fn(&mut &[u8]) -> Option<Self> = $read;
+                take(rest, "\"")?;
+                let value = read(rest)?;
+                take(rest, "\"")?;
+                Some(value)
             }
         }
     };
@@ -259,9 +258,9 @@ macro_rules! texts {
 
 macro_rules! variants {
     ($type:ident { $($name:ident),* $(,)? }) => {
-        texts!($type { $(Self::$name => stringify!($name)),* } |text| {
+        texts!($type { $(Self::$name => stringify!($name)),* } |rest| {
             $(
-                if text == stringify!($name).as_bytes() {
+                if take(rest, stringify!($name)).is_some() {
                     return Some(Self::$name);
                 }
             )*
@@ -288,15 +287,9 @@ variants!(KernelReason {
     RiskCeilingConstraint,
 });
 
-texts!(AuditSchema { _ => AUDIT_SCHEMA } |text| {
-    (text == AUDIT_SCHEMA.as_bytes()).then_some(Self::V1)
-});
-texts!(DigestAlgorithm { Self => Self.as_str() } |text| {
-    (text == Self.as_str().as_bytes()).then_some(Self)
-});
-texts!(CreatedBy { Self => Self.as_str() } |text| {
-    (text == Self.as_str().as_bytes()).then_some(Self)
-});
+texts!(AuditSchema { _ => AUDIT_SCHEMA } |rest| take(rest, AUDIT_SCHEMA).map(|()| Self::V1));
+texts!(DigestAlgorithm { Self => Self.as_str() } |rest| take(rest, Self.as_str()).map(|()| Self));
+texts!(CreatedBy { Self => Self.as_str() } |rest| take(rest, Self.as_str()).map(|()| Self));
 
 impl Canonical for HexDigest {
     #[inline]
@@ -335,7 +328,7 @@ impl Canonical for u64 {
         put(out, itoa::Buffer::new().format(*self));
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(rest: &mut &[u8]) -> Option<Self> {
         let (mut value, mut tail) = match *rest {
             [b'0', tail @ ..] => {
@@ -362,7 +355,7 @@ macro_rules! narrower {
                 u64::from(*self).write(out);
             }
 
-            #[inline]
+            #[inline(always)]
             fn read(rest: &mut &[u8]) -> Option<Self> {
                 Self::try_from(u64::read(rest)?).ok()
             }
@@ -378,7 +371,7 @@ impl Canonical for i64 {
         put(out, itoa::Buffer::new().format(*self));
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(rest: &mut &[u8]) -> Option<Self> {
         if take(rest, "-").is_none() {
             return Self::try_from(u64::read(rest)?).ok();

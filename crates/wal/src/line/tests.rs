@@ -84,3 +84,27 @@ fn blank_lines() {
     assert!(is_blank(b"") && is_blank(b" \t\r"));
     assert!(!is_blank(b"\0") && !is_blank(b"\x0b"));
 }
+
+#[test]
+fn the_metadata_of_an_audited_record_is_scanned_like_any_value() {
+    let worked: serde_json::Value =
+        serde_json::from_str(include_str!("../../tests/data/vectors.json")).unwrap();
+    let text = worked["audited_log"]["lines"][0].as_str().unwrap();
+    assert!(canonical(text).is_some());
+    let (before, _) = text.rsplit_once(",\"metadata\":").unwrap();
+    for (metadata, accepted) in [
+        ("null", true),
+        (" null", true),
+        ("null ", true),
+        ("null,\"metadata\":1", true),
+        ("", false),
+        ("null}", false),
+        ("[1,]", false),
+        ("\"\\x\"", false),
+    ] {
+        let text = format!("{before},\"metadata\":{metadata}}}}}");
+        let slow = any_order(&text).ok();
+        assert_eq!(slow.is_some(), accepted, "{metadata}");
+        assert_eq!(parse(text.as_bytes()).ok(), slow, "{metadata}");
+    }
+}
