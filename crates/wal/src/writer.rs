@@ -240,6 +240,22 @@ impl<T: Serialize> WalWriter<T> {
     }
 }
 
+#[cfg(loom)]
+impl<T> WalWriter<T> {
+    /// What the log for tokio polls, for the model checker, under which tokio does not build. `lead` gets
+    /// what is to be called where it may block; dropped uncalled, the right to lead passes on.
+    #[doc(hidden)]
+    pub fn poll_durable(
+        &self,
+        ticket: Ticket,
+        context: &mut std::task::Context<'_>,
+        lead: impl FnOnce(Box<dyn FnOnce() + Send>),
+    ) -> std::task::Poll<Result<(), WalError>> {
+        let goal = Goal::Durable(ticket.sequence);
+        self.group.poll_reach(goal, context, |claim| lead(Box::new(|| claim.lead())))
+    }
+}
+
 impl<M: Serialize> WalWriter<AuditedRecord<M>> {
     /// Appends a decision with its audit bundle, whose `replay_valid` says whether it replays. To keep a
     /// decision that does not out of the log, use [`WalWriter::append_verified_audited`].
