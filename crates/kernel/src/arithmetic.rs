@@ -48,6 +48,34 @@ impl<'a> Arithmetic<'a> {
         model.cost_microunits(self.input.input_tokens, self.input.output_tokens)
     }
 
+    /// The utility of `model` at `cost`: as [`Arithmetic::terms`], without a number of 128 bits where none is
+    /// needed.
+    #[inline(always)]
+    pub(crate) fn utility(&self, model: &KernelModel, cost: u64) -> i64 {
+        match self.narrow_utility(model, cost) {
+            Some(utility) => utility,
+            None => self.wide_utility(model, cost),
+        }
+    }
+
+    /// None when a product or the sum of the losses does not fit.
+    #[inline(always)]
+    fn narrow_utility(&self, model: &KernelModel, cost: u64) -> Option<i64> {
+        let factor = u64::from(self.input.confidence_bps) * u64::from(model.quality_bps);
+        // Below 2^64 / 10^8 < 2^38, so that no loss an i64 can hold takes the difference out of range.
+        let gain = self.value.checked_mul(factor)? / BPS_SQUARED;
+        let penalty = self.params.latency_penalty_microunits_per_ms;
+        let latency_penalty = u64::from(model.p95_latency_ms).checked_mul(penalty)?;
+        let risk_penalty = u64::try_from(self.risk_penalty).ok()?;
+        let loss = risk_penalty.checked_add(cost)?.checked_add(latency_penalty)?;
+        Some(i64::try_from(gain).ok()? - i64::try_from(loss).ok()?)
+    }
+
+    #[cold]
+    fn wide_utility(&self, model: &KernelModel, cost: u64) -> i64 {
+        self.terms(model, cost).utility_microunits
+    }
+
     /// The utility of `model` at `cost`. Every intermediate fits: value < 2^63, bps < 2^16, latency < 2^96.
     #[inline(always)]
     pub(crate) fn terms(&self, model: &KernelModel, cost: u64) -> UtilityTerms {
@@ -109,4 +137,74 @@ fn share(value: u64, a: u16, b: u16) -> u128 {
 #[cold]
 fn wide_share(value: u64, factor: u64) -> u128 {
     u128::from(value) * u128::from(factor) / u128::from(BPS_SQUARED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value, a latency with its penalty, and a cost; basis points are all 10,000.
+    fn check((value, latency, penalty, cost): (u64, u32, u64, u64), narrow: bool) {
+        let params = PolicyParams {
+            policy_epoch: 1,
+            catalog_epoch: 1,
+            hard_risk_limit_bps: u16::MAX,
+            minimum_confidence_bps: 0,
+            risk_penalty_multiplier_bps: 0,
+            latency_penalty_microunits_per_ms: penalty,
+        };
+        let input = KernelInput {
+            request_sequence: 1,
+            requested_model_id: 1,
+            input_tokens: 0,
+            output_tokens: 0,
+            business_value_microunits: i64::try_from(value).unwrap(),
+            budget_limit_microunits: u64::MAX,
+            risk_bps: 0,
+            confidence_bps: 10_000,
+            minimum_quality_bps: 0,
+            max_p95_latency_ms: 0,
+            required_capabilities: 0,
+            allowed_provider_mask: u64::MAX,
+            required_region_mask: 0,
+        };
+        let model = KernelModel {
+            model_id: 1,
+            provider_id: 0,
+            quality_bps: 10_000,
+            risk_ceiling_bps: 10_000,
+            enabled: 1,
+            p95_latency_ms: latency,
+            capabilities: 0,
+            region_mask: 0,
+            input_cost_microunits_per_million_tokens: 0,
+            output_cost_microunits_per_million_tokens: 0,
+        };
+        let arithmetic = Arithmetic::new(&params, &input);
+        assert_eq!(arithmetic.narrow_utility(&model, cost).is_some(), narrow, "{value} {penalty}");
+        let loss = i128::from(latency) * i128::from(penalty) + i128::from(cost);
+        let exact = (i128::from(value) - loss).clamp(i64::MIN.into(), i64::MAX.into());
+        assert_eq!(i128::from(arithmetic.utility(&model, cost)), exact);
+        assert_eq!(i128::from(arithmetic.terms(&model, cost).utility_microunits), exact);
+    }
+
+    /// The last numbers that 64 bits hold, and the first that they do not.
+    #[test]
+    fn utilities_agree_on_both_sides_of_64_bits() {
+        let most = u64::MAX / BPS_SQUARED;
+        let signed = i64::MAX.unsigned_abs();
+        for value in [0, 1, most] {
+            check((value, 1, signed, 0), true);
+            check((value, 1, signed + 1, 0), false);
+            check((value, 1, signed - 1, 1), true);
+            check((value, 1, signed, 1), false);
+            check((value, 0, u64::MAX, signed), true);
+            check((value, 0, 0, signed + 1), false);
+            check((value, u32::MAX, signed / u64::from(u32::MAX), 0), true);
+            check((value, u32::MAX, u64::MAX / u64::from(u32::MAX) + 1, 0), false);
+            check((value, 1, u64::MAX, u64::MAX), false);
+        }
+        check((most + 1, 0, 0, 0), false);
+        check((signed, 0, 0, 0), false);
+    }
 }

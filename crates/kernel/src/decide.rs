@@ -3,7 +3,7 @@
 use core::cmp::Reverse;
 
 use crate::arithmetic::Arithmetic;
-use crate::gate::{Assessment, Gate, assess};
+use crate::gate::{Score, score};
 use crate::{
     DecisionTrace, KernelAction, KernelDecision, KernelInput, KernelModel, KernelReason, Policy,
     PolicyParams, RejectionHistogram,
@@ -36,16 +36,10 @@ impl Ranking {
 
     /// Ranks an eligible model.
     #[inline(always)]
-    pub(crate) fn consider(
-        &mut self,
-        index: usize,
-        model: &KernelModel,
-        utility_microunits: i64,
-        cost_microunits: u64,
-    ) {
+    pub(crate) fn consider(&mut self, index: usize, model: &KernelModel, score: Score) {
         let candidate = Candidate {
-            utility: Reverse(utility_microunits),
-            cost: cost_microunits,
+            utility: Reverse(score.utility),
+            cost: score.cost,
             quality: Reverse(model.quality_bps),
             model_id: model.model_id,
             index,
@@ -130,17 +124,13 @@ pub(crate) fn by_row<A: Answer>(arithmetic: &Arithmetic<'_>, models: &[KernelMod
     let mut ranking = Ranking::EMPTY;
     let mut eligible = 0_usize;
     for (index, model) in models.iter().enumerate() {
-        let gate = match assess(arithmetic, model) {
-            Assessment::Refused { gate, .. } => gate,
-            Assessment::OverBudget { .. } => Gate::Budget,
-            Assessment::Scored(terms) if terms.utility_microunits <= 0 => Gate::Utility,
-            Assessment::Scored(terms) => {
+        match score(arithmetic, model) {
+            Ok(score) => {
                 eligible += 1;
-                ranking.consider(index, model, terms.utility_microunits, terms.cost_microunits);
-                continue;
+                ranking.consider(index, model, score);
             }
-        };
-        rejections.record(gate);
+            Err(gate) => rejections.record(gate),
+        }
     }
     let seen = Seen { evaluated: saturate(models.len()), eligible: saturate(eligible) };
     let Arithmetic { params, input, .. } = arithmetic;

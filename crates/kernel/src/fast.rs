@@ -28,7 +28,7 @@ use scan::Scan;
 
 use crate::arithmetic::Arithmetic;
 use crate::decide::{Answer, by_row, refuse, request_refusal};
-use crate::{DecisionTrace, KernelInput, KernelModel, PolicyParams};
+use crate::{DecisionTrace, KernelDecision, KernelInput, KernelModel, KernelReason, PolicyParams};
 
 /// Catalogs up to this size are decided row by row.
 const TINY: usize = 8;
@@ -95,27 +95,67 @@ impl Fast {
         if let Some(reason) = request_refusal(params, input) {
             return A::new(refuse(params, input, reason), DecisionTrace::default);
         }
-        let arithmetic = Arithmetic::new(params, input);
-        if matches!(self.layout, Layout::Rows) || !Scale::fits(&arithmetic) {
-            return by_row(&arithmetic, models);
-        }
         match self.machine {
+            _ if matches!(self.layout, Layout::Rows) => {
+                by_row(&Arithmetic::new(params, input), models)
+            }
             #[cfg(all(feature = "simd", target_arch = "x86_64"))]
             Machine::Avx2(lanes) => {
                 let answer = PhantomData;
-                lanes.vectorize(WithAvx2 { fast: self, lanes, models, arithmetic, answer })
+                lanes.vectorize(OneWithAvx2 { fast: self, lanes, params, models, input, answer })
             }
-            Machine::Portable => self.by_column(Portable, arithmetic, models),
+            Machine::Portable => self.by_column(Portable, params, models, input),
+        }
+    }
+
+    /// Decides each of `inputs` into the place beside it. The machine is entered once for all of them.
+    pub(crate) fn decide_each(
+        &self,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        inputs: &[KernelInput],
+        decisions: &mut [KernelDecision],
+    ) {
+        match self.machine {
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Machine::Avx2(lanes) => {
+                let fast = self;
+                lanes.vectorize(EachWithAvx2 { fast, lanes, params, models, inputs, decisions });
+            }
+            Machine::Portable => self.each_by_column(Portable, params, models, inputs, decisions),
         }
     }
 
     #[inline(always)]
+    fn each_by_column<L: Lanes>(
+        &self,
+        lanes: L,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        inputs: &[KernelInput],
+        decisions: &mut [KernelDecision],
+    ) {
+        for (input, decision) in inputs.iter().zip(decisions) {
+            *decision = self.by_column(lanes, params, models, input);
+        }
+    }
+
+    /// Decides a request by whatever way it takes.
+    #[inline(always)]
     fn by_column<L: Lanes, A: Answer>(
         &self,
         lanes: L,
-        arithmetic: Arithmetic<'_>,
+        params: &PolicyParams,
         models: &[KernelModel],
+        input: &KernelInput,
     ) -> A {
+        let arithmetic = match self.route(params, input) {
+            Route::Refused(reason) => {
+                return A::new(refuse(params, input, reason), DecisionTrace::default);
+            }
+            Route::Rows(arithmetic) => return by_row(&arithmetic, models),
+            Route::Columns(arithmetic) => arithmetic,
+        };
         match &self.layout {
             Layout::Rows => by_row(&arithmetic, models),
             Layout::Small(scale, chunks) => {
@@ -126,25 +166,71 @@ impl Fast {
             }
         }
     }
+
+    /// Settled before the catalog is looked at: settled together with its layout, a small decision took a sixth
+    /// longer.
+    #[inline(always)]
+    fn route<'a>(&self, params: &'a PolicyParams, input: &'a KernelInput) -> Route<'a> {
+        if let Some(reason) = request_refusal(params, input) {
+            return Route::Refused(reason);
+        }
+        let arithmetic = Arithmetic::new(params, input);
+        if matches!(self.layout, Layout::Rows) || !Scale::fits(&arithmetic) {
+            return Route::Rows(arithmetic);
+        }
+        Route::Columns(arithmetic)
+    }
 }
 
-/// What is compiled with AVX2 enabled: a closure would not be inlined into the function that has it.
+/// How a request is decided.
+enum Route<'a> {
+    /// Without a look at any model.
+    Refused(KernelReason),
+    Rows(Arithmetic<'a>),
+    Columns(Arithmetic<'a>),
+}
+
+/// What is compiled with AVX2 enabled: a closure would not be inlined into the function that has it. It holds
+/// references alone, because what it holds is copied on the way in: a small decision took a sixth longer.
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-struct WithAvx2<'a, A> {
+struct OneWithAvx2<'a, A> {
     fast: &'a Fast,
     lanes: pulp::x86::V3,
+    params: &'a PolicyParams,
     models: &'a [KernelModel],
-    arithmetic: Arithmetic<'a>,
+    input: &'a KernelInput,
     answer: PhantomData<A>,
 }
 
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-impl<A: Answer> pulp::NullaryFnOnce for WithAvx2<'_, A> {
+impl<A: Answer> pulp::NullaryFnOnce for OneWithAvx2<'_, A> {
     type Output = A;
 
     #[inline(always)]
     fn call(self) -> A {
-        self.fast.by_column(self.lanes, self.arithmetic, self.models)
+        self.fast.by_column(self.lanes, self.params, self.models, self.input)
+    }
+}
+
+/// As [`OneWithAvx2`], for many requests.
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+struct EachWithAvx2<'a> {
+    fast: &'a Fast,
+    lanes: pulp::x86::V3,
+    params: &'a PolicyParams,
+    models: &'a [KernelModel],
+    inputs: &'a [KernelInput],
+    decisions: &'a mut [KernelDecision],
+}
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+impl pulp::NullaryFnOnce for EachWithAvx2<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { fast, lanes, params, models, inputs, decisions } = self;
+        fast.each_by_column(lanes, params, models, inputs, decisions);
     }
 }
 

@@ -4,7 +4,8 @@ use core::fmt;
 
 use crate::arithmetic::Arithmetic;
 use crate::{
-    ALL_PROVIDERS, KernelModel, KernelReason, MAX_PROVIDER_ID, RejectionHistogram, UtilityTerms,
+    ALL_PROVIDERS, KernelInput, KernelModel, KernelReason, MAX_PROVIDER_ID, RejectionHistogram,
+    UtilityTerms,
 };
 
 /// A condition a model must meet, in the order the gates are tested.
@@ -125,52 +126,78 @@ pub(crate) enum Assessment {
     Scored(UtilityTerms),
 }
 
-/// The first gate `model` fails, or its score: the one definition every surface uses.
-pub(crate) fn assess(arithmetic: &Arithmetic<'_>, model: &KernelModel) -> Assessment {
-    let input = arithmetic.input;
-    let refused = |gate, model_value: u64, request_value: u64| Assessment::Refused {
-        gate,
-        model_value,
-        request_value,
-    };
+/// What `model` fails of the gates that look at one field, or none.
+#[inline(always)]
+fn refusal(input: &KernelInput, model: &KernelModel) -> Option<(Gate, u64, u64)> {
     if model.enabled == 0 {
-        return refused(Gate::Disabled, 0, 1);
+        return Some((Gate::Disabled, 0, 1));
     }
     if model.quality_bps < input.minimum_quality_bps {
-        return refused(Gate::Quality, model.quality_bps.into(), input.minimum_quality_bps.into());
+        return Some((Gate::Quality, model.quality_bps.into(), input.minimum_quality_bps.into()));
     }
     if input.max_p95_latency_ms > 0 && model.p95_latency_ms > input.max_p95_latency_ms {
-        return refused(
-            Gate::Latency,
-            model.p95_latency_ms.into(),
-            input.max_p95_latency_ms.into(),
-        );
+        let (latency, limit) = (model.p95_latency_ms, input.max_p95_latency_ms);
+        return Some((Gate::Latency, latency.into(), limit.into()));
     }
     if model.capabilities & input.required_capabilities != input.required_capabilities {
-        return refused(Gate::Capability, model.capabilities, input.required_capabilities);
+        return Some((Gate::Capability, model.capabilities, input.required_capabilities));
     }
     let allowed = input.allowed_provider_mask;
     if model.provider_id > MAX_PROVIDER_ID
         || (allowed != ALL_PROVIDERS && (allowed >> model.provider_id) & 1 == 0)
     {
-        return refused(Gate::Provider, model.provider_id.into(), allowed);
+        return Some((Gate::Provider, model.provider_id.into(), allowed));
     }
     let regions = input.required_region_mask;
     if regions != 0 && model.region_mask & regions == 0 {
-        return refused(Gate::Region, model.region_mask, regions);
+        return Some((Gate::Region, model.region_mask, regions));
     }
     if input.risk_bps > model.risk_ceiling_bps {
-        return refused(Gate::RiskCeiling, model.risk_ceiling_bps.into(), input.risk_bps.into());
+        return Some((Gate::RiskCeiling, model.risk_ceiling_bps.into(), input.risk_bps.into()));
     }
-    assess_economics(arithmetic, model)
+    None
 }
 
-/// The last two gates: what a model that passes all others costs and is worth.
-#[inline(always)]
-pub(crate) fn assess_economics(arithmetic: &Arithmetic<'_>, model: &KernelModel) -> Assessment {
+/// The first gate `model` fails, or its score, with the numbers an explanation shows.
+pub(crate) fn assess(arithmetic: &Arithmetic<'_>, model: &KernelModel) -> Assessment {
+    if let Some((gate, model_value, request_value)) = refusal(arithmetic.input, model) {
+        return Assessment::Refused { gate, model_value, request_value };
+    }
     let cost = arithmetic.cost(model);
     if cost > arithmetic.input.budget_limit_microunits {
         return Assessment::OverBudget { cost };
     }
     Assessment::Scored(arithmetic.terms(model, cost))
+}
+
+/// An eligible model's cost and utility in microunits.
+#[derive(Clone, Copy)]
+pub(crate) struct Score {
+    pub(crate) cost: u64,
+    pub(crate) utility: i64,
+}
+
+/// As [`assess`], with no more than a decision needs: the score, or the gate.
+#[inline(always)]
+pub(crate) fn score(arithmetic: &Arithmetic<'_>, model: &KernelModel) -> Result<Score, Gate> {
+    match refusal(arithmetic.input, model) {
+        Some((gate, ..)) => Err(gate),
+        None => score_economics(arithmetic, model),
+    }
+}
+
+/// The last two gates: the score of a model that passes all others.
+#[inline(always)]
+pub(crate) fn score_economics(
+    arithmetic: &Arithmetic<'_>,
+    model: &KernelModel,
+) -> Result<Score, Gate> {
+    let cost = arithmetic.cost(model);
+    if cost > arithmetic.input.budget_limit_microunits {
+        return Err(Gate::Budget);
+    }
+    match arithmetic.utility(model, cost) {
+        utility if utility > 0 => Ok(Score { cost, utility }),
+        _ => Err(Gate::Utility),
+    }
 }

@@ -1,6 +1,7 @@
 //! The owned policy: validated once, digested once, cloned cheaply.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::decide::Answer;
@@ -202,7 +203,13 @@ impl PolicySnapshot {
     /// Decides many requests, in order.
     #[must_use]
     pub fn prescribe_batch(&self, inputs: &[KernelInput]) -> Vec<KernelDecision> {
-        inputs.iter().map(|input| self.prescribe(*input)).collect()
+        let [first, rest @ ..] = inputs else { return Vec::new() };
+        // The first decision also fills the places of the others until they are decided.
+        let mut decisions = vec![self.prescribe(*first); inputs.len()];
+        if let [_, places @ ..] = decisions.as_mut_slice() {
+            self.prescribe_batch_into(rest, places);
+        }
+        decisions
     }
 
     /// Decides as many requests as both slices hold, without allocating; returns how many.
@@ -211,8 +218,9 @@ impl PolicySnapshot {
         inputs: &[KernelInput],
         decisions: &mut [KernelDecision],
     ) -> usize {
-        let pairs = inputs.iter().zip(decisions);
-        pairs.map(|(input, decision)| *decision = self.prescribe(*input)).count()
+        let Shared { params, models, fast, .. } = &*self.shared;
+        fast.decide_each(params, models, inputs, decisions);
+        inputs.len().min(decisions.len())
     }
 
     /// Decides a request and counts what refused the models.

@@ -125,7 +125,7 @@ fn chunk<const W: usize>(models: &[KernelModel], shifts: &Shifts) -> Chunk<W> {
     Chunk {
         enabled: words.map(|models| bits_where(models, |model| model.enabled != 0)),
         capability: planes(&words, |model| model.capabilities),
-        provider: provider_table(&planes(&words, |model| provider_bit(model).unwrap_or(0))),
+        provider: provider_table(&provider_planes(&words)),
         region: planes(&words, |model| model.region_mask),
         blocks: words.map(|models| {
             let (low, high) = models.split_at(models.len().min(WORD / 2));
@@ -152,6 +152,20 @@ fn planes<const W: usize>(
         for (plane, row) in planes.iter_mut().zip(rows) {
             if let Some(bits) = plane.get_mut(word) {
                 *bits = row;
+            }
+        }
+    }
+    planes
+}
+
+/// As [`planes`] of the providers' bits: a model has one at most, so it is set where it belongs.
+fn provider_planes<const W: usize>(words: &[&[KernelModel]; W]) -> Planes<W> {
+    let mut planes = [[0; W]; 64];
+    for (word, models) in words.iter().enumerate() {
+        for (bit, model) in models.iter().enumerate() {
+            let plane = planes.get_mut(usize::from(model.provider_id));
+            if let Some(bits) = plane.and_then(|plane| plane.get_mut(word)) {
+                *bits |= 1 << bit;
             }
         }
     }
@@ -192,23 +206,29 @@ fn transpose(rows: &mut [u64; 64]) {
 }
 
 fn block(models: &[KernelModel], shifts: &Shifts) -> Block {
-    let mut block = Block::default();
-    for (index, m) in models.iter().enumerate() {
-        let set = |column: &mut Column, value: u64, shift: u32| {
-            let lane = column.as_flattened_mut().get_mut(index);
-            if let (Some(lane), Ok(value)) = (lane, u16::try_from(value >> shift)) {
-                *lane = value;
-            }
-        };
-        set(&mut block.quality, m.quality_bps.into(), 0);
-        set(&mut block.risk_ceiling, m.risk_ceiling_bps.into(), 0);
-        set(&mut block.latency, m.p95_latency_ms.into(), shifts.latency);
-        let (input, output) = (
-            m.input_cost_microunits_per_million_tokens,
-            m.output_cost_microunits_per_million_tokens,
-        );
-        set(&mut block.input_price, input, shifts.input_price);
-        set(&mut block.output_price, output, shifts.output_price);
+    Block {
+        quality: column(models, |m| m.quality_bps),
+        risk_ceiling: column(models, |m| m.risk_ceiling_bps),
+        latency: column(models, |m| shifted(m.p95_latency_ms.into(), shifts.latency)),
+        input_price: column(models, |m| {
+            shifted(m.input_cost_microunits_per_million_tokens, shifts.input_price)
+        }),
+        output_price: column(models, |m| {
+            shifted(m.output_cost_microunits_per_million_tokens, shifts.output_price)
+        }),
     }
-    block
+}
+
+#[inline(always)]
+fn column(models: &[KernelModel], field: impl Fn(&KernelModel) -> u16) -> Column {
+    let mut column = Column::default();
+    for (lane, model) in column.as_flattened_mut().iter_mut().zip(models) {
+        *lane = field(model);
+    }
+    column
+}
+
+#[inline(always)]
+fn shifted(value: u64, shift: u32) -> u16 {
+    u16::try_from(value >> shift).unwrap_or(u16::MAX)
 }

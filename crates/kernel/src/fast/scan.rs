@@ -5,7 +5,7 @@ use super::estimate::{ABOVE, BELOW, Estimate, PolicyScale, Scale};
 use super::lanes::Lanes;
 use crate::arithmetic::Arithmetic;
 use crate::decide::{Answer, Ranking, Seen, saturate};
-use crate::gate::{Assessment, assess_economics};
+use crate::gate::{Score, score_economics};
 use crate::{ALL_PROVIDERS, Gate, KernelModel, RejectionHistogram};
 
 /// With more contenders than this for the first two places, the estimate first thins them out.
@@ -223,8 +223,8 @@ impl<'a> Scan<'a> {
         for bit in ones(contenders.into()) {
             let Some(model) = self.models.get(first + bit) else { continue };
             let cost = self.arithmetic.cost(model);
-            let utility = self.arithmetic.terms(model, cost).utility_microunits;
-            self.ranking.consider(first + bit, model, utility, cost);
+            let utility = self.arithmetic.utility(model, cost);
+            self.ranking.consider(first + bit, model, Score { cost, utility });
         }
         if contenders != 0 {
             let second = scale.in_units(self.ranking.second_utility());
@@ -237,14 +237,12 @@ impl<'a> Scan<'a> {
     fn exactly(&mut self, models: u32, first: usize) {
         for bit in ones(models.into()) {
             let Some(model) = self.models.get(first + bit) else { continue };
-            match assess_economics(&self.arithmetic, model) {
-                Assessment::Scored(terms) if terms.utility_microunits > 0 => {
+            match score_economics(&self.arithmetic, model) {
+                Ok(score) => {
                     self.eligible += 1;
-                    let (utility, cost) = (terms.utility_microunits, terms.cost_microunits);
-                    self.ranking.consider(first + bit, model, utility, cost);
+                    self.ranking.consider(first + bit, model, score);
                 }
-                Assessment::Scored(_) => self.refused.record(Gate::Utility, 1),
-                _ => self.refused.record(Gate::Budget, 1),
+                Err(gate) => self.refused.record(gate, 1),
             }
         }
     }
