@@ -1,5 +1,6 @@
 //! Crate documentation is the README.
-#![doc = include_str!("../README.md")]
+// Its example decides with the owned policy.
+#![cfg_attr(feature = "alloc", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "alloc")]
