@@ -63,7 +63,7 @@ impl Verdict {
         for (name, item) in &mut items {
             if let Item::NotChecked { why } = item {
                 if required.iter().any(|required| required == name) {
-                    let problem = format_args!("{name} is required and was not checked: {why}");
+                    let problem = format!("{name} is required and was not checked: {why}");
                     *item = Item::Refuted(Failure::new(Exit::CannotTell, problem));
                 }
             }

@@ -138,10 +138,8 @@ impl Difference {
         if missing == 0 || (self.total.decisions > 0 && (limits.is_empty() || bounded)) {
             return Ok(());
         }
-        let problem = format_args!(
-            "{} records could not be replayed, so the limits say nothing",
-            count(missing)
-        );
+        let problem =
+            format!("{} records could not be replayed, so the limits say nothing", count(missing));
         Err(Failure::new(Exit::CannotTell, problem)
             .meaning("Give the policies they name with --old, or bound them with --fail-if 'unreplayable>N'."))
     }

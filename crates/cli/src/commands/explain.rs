@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     };
     let at = |failure: Box<Failure>| failure.at(log.path(), arguments.sequence);
     let record: Record = serde_json::from_str(entry.data.get()).map_err(|error| {
-        let problem = format_args!("the entry is no audited record: {error}");
+        let problem = format!("the entry is no audited record: {error}");
         at(Failure::new(Exit::CannotTell, problem))
     })?;
     let Some(policy) = policies.named_by(&record.audit) else {

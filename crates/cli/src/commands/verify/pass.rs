@@ -184,7 +184,7 @@ impl<'a> Pass<'a> {
             // A log that is used for something else.
             _ if self.audited == 0 => Item::not_checked("the log has no audited record"),
             Some((sequence, error)) => {
-                let problem = format_args!("the entry is not an audited record: {error}");
+                let problem = format!("the entry is not an audited record: {error}");
                 let failure = Failure::new(Exit::CannotTell, problem)
                     .at(self.log.path(), *sequence)
                     .meaning("What this entry says is outside the audit; nothing can be replayed from it.");
