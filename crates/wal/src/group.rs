@@ -14,10 +14,9 @@ use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 
 use crate::chain::Head;
 use crate::error::WalError;
-use crate::head_file::{Durable, HeadFile};
 use crate::line::{self, MAX_ENTRY_BYTES};
+use crate::output::Output;
 use crate::primitive::{Condvar, Mutex, MutexGuard, lock, wait, yield_now};
-use crate::storage::StorageFile;
 
 #[cfg(feature = "async")]
 pub(crate) use claim::Claim;
@@ -49,9 +48,8 @@ pub(crate) enum Goal {
 #[derive(Debug)]
 pub(crate) struct GroupCommit {
     path: PathBuf,
-    file: Box<dyn StorageFile>,
     /// Used by the leader only.
-    head_file: Mutex<HeadFile>,
+    output: Mutex<Output>,
     key: Option<ChainKey>,
     buffer_bytes: usize,
     state: Mutex<State>,
@@ -68,12 +66,8 @@ struct State {
     spare: Vec<u8>,
     /// The last sequence the operating system has.
     written: u64,
-    /// The file's length after it.
-    written_bytes: u64,
     /// The last sequence a sync covered.
     durable: u64,
-    /// The file's length after it.
-    durable_bytes: u64,
     /// Entries in the last group that was synced.
     group: u64,
     /// A leader is at the file, or on the way to it.
@@ -93,31 +87,27 @@ impl State {
 }
 
 impl GroupCommit {
-    /// Continues a file that is durable as far as it goes.
+    /// Continues a log that is durable as far as it goes.
     pub(crate) fn new(
         path: PathBuf,
-        file: Box<dyn StorageFile>,
-        head_file: HeadFile,
+        output: Output,
         key: Option<ChainKey>,
         buffer_bytes: usize,
-        Durable { head, bytes }: Durable,
     ) -> Self {
+        let head = output.head();
         let state = State {
             head,
             pending: Vec::new(),
             spare: Vec::new(),
             written: head.sequence,
-            written_bytes: bytes,
             durable: head.sequence,
-            durable_bytes: bytes,
             group: 1,
             led: false,
             failure: None,
             wakers: Vec::new(),
         };
-        let (state, progress) = (Mutex::new(state), Condvar::new());
-        let head_file = Mutex::new(head_file);
-        Self { path, file, head_file, key, buffer_bytes, state, progress }
+        let (state, output, progress) = (Mutex::new(state), Mutex::new(output), Condvar::new());
+        Self { path, output, key, buffer_bytes, state, progress }
     }
 
     /// Of everything chained so far.
@@ -201,40 +191,6 @@ impl GroupCommit {
         state
     }
 
-    /// Puts a group at the end of the file.
-    ///
-    /// After a failure the file is cut back to what is certain, as well as that can be done: a write that
-    /// failed may have arrived in part, and what a failed sync covered may be in the system's cache and never
-    /// on the disk. None of it was acknowledged.
-    fn put(&self, group: &[u8], place: Place) -> Result<(), WalError> {
-        self.check_place(place.offset)?;
-        if !group.is_empty() {
-            if let Err(error) = self.file.write_at(group, place.offset) {
-                let _ = self.file.set_len(place.offset);
-                return Err(WalError::io("write", &self.path)(error));
-            }
-        }
-        if let Some(head) = place.sync {
-            if let Err(error) = self.file.sync() {
-                let _ = self.file.set_len(place.durable);
-                return Err(WalError::io("sync", &self.path)(error));
-            }
-            let bytes = place.offset.saturating_add(group.len() as u64);
-            lock(&self.head_file).record(Durable { head, bytes }, self.key.as_ref())?;
-        }
-        Ok(())
-    }
-
-    /// Whether the file is still the one that was opened, as long as it was left.
-    fn check_place(&self, expected: u64) -> Result<(), WalError> {
-        let displaced = |reason| Err(WalError::Displaced { path: self.path.clone(), reason });
-        match self.file.len_at(&self.path).map_err(WalError::io("look up", &self.path))? {
-            Some(found) if found == expected => Ok(()),
-            Some(found) => displaced(format!("it has {found} bytes, this writer left {expected}")),
-            None => displaced("it was moved, removed or replaced".into()),
-        }
-    }
-
     fn poisoned(&self, reason: &str) -> WalError {
         WalError::Poisoned { path: self.path.clone(), reason: reason.into() }
     }
@@ -245,19 +201,8 @@ impl Drop for GroupCommit {
     fn drop(&mut self) {
         let sequence = self.head().sequence;
         let _ = self.reach(Goal::Written(sequence));
-        let _ = lock(&self.head_file).sync();
+        let _ = lock(&self.output).sync_head_file();
     }
-}
-
-/// Where a group goes.
-#[derive(Clone, Copy)]
-struct Place {
-    /// The file's length before it.
-    offset: u64,
-    /// The file's length at the last sync.
-    durable: u64,
-    /// The head after it, if it is to be synced.
-    sync: Option<Head>,
 }
 
 /// The one caller at the file. Steps back when dropped, even by a panic of the storage.
@@ -281,13 +226,11 @@ impl<'a> Lead<'a> {
         }
         let spare = std::mem::take(&mut state.spare);
         let mut bytes = std::mem::replace(&mut state.pending, spare);
-        let (head, offset) = (state.head, state.written_bytes);
-        let place =
-            Place { offset, durable: state.durable_bytes, sync: sync.then_some(state.head) };
+        let head = state.head;
         drop(state);
 
         self.at_file = true;
-        let outcome = group.put(&bytes, place);
+        let outcome = lock(&group.output).put(&bytes, head, sync, group.key.as_ref());
         self.at_file = false;
 
         let mut state = lock(&group.state);
@@ -297,11 +240,9 @@ impl<'a> Lead<'a> {
             Ok(()) => {
                 let entries = head.sequence - state.written;
                 state.written = head.sequence;
-                state.written_bytes = offset.saturating_add(bytes.len() as u64);
                 if sync {
                     state.group = entries;
                     state.durable = head.sequence;
-                    state.durable_bytes = state.written_bytes;
                 }
                 bytes.clear();
                 bytes.shrink_to(KEPT_BUFFER_BYTES);

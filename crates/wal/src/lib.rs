@@ -15,6 +15,7 @@ mod lines;
 mod observe;
 mod open;
 mod options;
+mod output;
 mod payload;
 mod primitive;
 mod reader;

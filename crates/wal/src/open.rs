@@ -9,6 +9,7 @@ use crate::error::WalError;
 use crate::group::GroupCommit;
 use crate::head_file::{Durable, HeadFile};
 use crate::options::WalOptions;
+use crate::output::Output;
 use crate::recovery::{Finding, Verdict, WalReport};
 use crate::storage::{StorageFile, beside, directory_of};
 
@@ -48,8 +49,8 @@ pub(crate) fn open(
     let head_file = HeadFile::create(path, options, finding.durable, durable, key.as_ref())?;
     let directory = directory_of(path);
     options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
-    let group =
-        GroupCommit::new(path.to_owned(), file, head_file, key, options.buffer_bytes, durable);
+    let output = Output::new(path.to_owned(), file, head_file, durable);
+    let group = GroupCommit::new(path.to_owned(), output, key, options.buffer_bytes);
     #[cfg(feature = "observability")]
     crate::observe::opened(&report);
     Ok((group, report))

@@ -1,0 +1,89 @@
+//! The file that groups of entries go to, and the head file beside it.
+
+use std::path::PathBuf;
+
+use calybris_proof::chain::ChainKey;
+
+use crate::chain::Head;
+use crate::error::WalError;
+use crate::head_file::{Durable, HeadFile};
+use crate::storage::StorageFile;
+
+/// What the caller at the file writes to.
+#[derive(Debug)]
+pub(crate) struct Output {
+    path: PathBuf,
+    file: Box<dyn StorageFile>,
+    head_file: HeadFile,
+    /// What the operating system has: the last entry, and the file's length after it.
+    written: Durable,
+    /// The file's length at the last sync.
+    durable_bytes: u64,
+}
+
+impl Output {
+    /// Continues a file that is durable as far as it goes.
+    pub(crate) fn new(
+        path: PathBuf,
+        file: Box<dyn StorageFile>,
+        head_file: HeadFile,
+        durable: Durable,
+    ) -> Self {
+        Self { path, file, head_file, written: durable, durable_bytes: durable.bytes }
+    }
+
+    /// The last entry that was written.
+    pub(crate) fn head(&self) -> Head {
+        self.written.head
+    }
+
+    /// Puts a group at the end of the file, after which `head` is the last entry, and syncs it if asked to.
+    ///
+    /// After a failure the file is cut back to what is certain, as well as that can be done: a write that
+    /// failed may have arrived in part, and what a failed sync covered may be in the system's cache and never
+    /// on the disk. None of it was acknowledged.
+    pub(crate) fn put(
+        &mut self,
+        group: &[u8],
+        head: Head,
+        sync: bool,
+        key: Option<&ChainKey>,
+    ) -> Result<(), WalError> {
+        self.check_place()?;
+        let offset = self.written.bytes;
+        if !group.is_empty() {
+            if let Err(error) = self.file.write_at(group, offset) {
+                let _ = self.file.set_len(offset);
+                return Err(WalError::io("write", &self.path)(error));
+            }
+        }
+        self.written = Durable { head, bytes: offset.saturating_add(group.len() as u64) };
+        if sync { self.sync(key) } else { Ok(()) }
+    }
+
+    /// Makes what was written durable, and the head file say so.
+    fn sync(&mut self, key: Option<&ChainKey>) -> Result<(), WalError> {
+        if let Err(error) = self.file.sync() {
+            let _ = self.file.set_len(self.durable_bytes);
+            return Err(WalError::io("sync", &self.path)(error));
+        }
+        self.durable_bytes = self.written.bytes;
+        self.head_file.record(self.written, key)
+    }
+
+    /// Makes what the head file says outlive the machine.
+    pub(crate) fn sync_head_file(&mut self) -> Result<(), WalError> {
+        self.head_file.sync()
+    }
+
+    /// Whether the file is still the one that was opened, as long as it was left.
+    fn check_place(&self) -> Result<(), WalError> {
+        let (path, left) = (&self.path, self.written.bytes);
+        let displaced = |reason| Err(WalError::Displaced { path: path.clone(), reason });
+        match self.file.len_at(path).map_err(WalError::io("look up", path))? {
+            Some(found) if found == left => Ok(()),
+            Some(found) => displaced(format!("it has {found} bytes, this writer left {left}")),
+            None => displaced("it was moved, removed or replaced".into()),
+        }
+    }
+}
