@@ -10,15 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use calybris_compare::families::Family;
 use calybris_compare::{medians, report, timed};
-use calybris_kernel::{KernelInput, KernelModel, PolicySnapshot};
+use calybris_kernel::{KernelInput, KernelModel};
 use calybris_wal::{
     AuditedRecord, WalOptions, WalWriter, async_wal::AsyncWalWriter, replay_audited_wal, verify_wal,
 };
-use published::{
-    kernel::{KernelInput as TheirInput, KernelModel as TheirModel, PolicySnapshot as TheirPolicy},
-    wal::{AuditedRecord as TheirRecord, WalWriter as TheirWriter},
-};
+use published::wal::{AuditedRecord as TheirRecord, WalWriter as TheirWriter};
 use sha2::{Digest as _, Sha256};
 
 const ROUNDS: usize = 5;
@@ -40,96 +38,119 @@ fn main() {
     }
 }
 
-/// The same fields for two crates' structs.
-macro_rules! model {
-    ($name:ident, $id:expr) => {
-        $name {
-            model_id: $id,
-            provider_id: ($id % 60) as u16,
-            quality_bps: 7_000 + ($id % 2_000) as u16,
-            risk_ceiling_bps: 9_500,
-            enabled: 1,
-            p95_latency_ms: 200 + $id % 900,
-            capabilities: 7,
-            region_mask: u64::MAX,
-            input_cost_microunits_per_million_tokens: 2_500_000 + u64::from($id),
-            output_cost_microunits_per_million_tokens: 10_000_000,
-        }
+/// Rising ids, models alike but for price and quality, requests that all of them may serve.
+fn family(models: u32, requests: u64) -> Family {
+    let model = |id: u32| KernelModel {
+        model_id: id,
+        provider_id: (id % 60) as u16,
+        quality_bps: 7_000 + (id % 2_000) as u16,
+        risk_ceiling_bps: 9_500,
+        enabled: 1,
+        p95_latency_ms: 200 + id % 900,
+        capabilities: 7,
+        region_mask: u64::MAX,
+        input_cost_microunits_per_million_tokens: 2_500_000 + u64::from(id),
+        output_cost_microunits_per_million_tokens: 10_000_000,
     };
-}
-
-macro_rules! input {
-    ($name:ident, $sequence:expr) => {
-        $name {
-            request_sequence: $sequence,
-            requested_model_id: 1 + ($sequence % 20) as u32,
-            input_tokens: 1_000 + ($sequence % 5_000) as u32,
-            output_tokens: 500,
-            business_value_microunits: 5_000_000,
-            budget_limit_microunits: u64::MAX,
-            risk_bps: 500,
-            confidence_bps: 9_000,
-            minimum_quality_bps: 0,
-            max_p95_latency_ms: 0,
-            required_capabilities: 0,
-            allowed_provider_mask: u64::MAX,
-            required_region_mask: 0,
-        }
+    let input = |sequence: u64| KernelInput {
+        request_sequence: sequence,
+        requested_model_id: 1 + (sequence % 20) as u32,
+        input_tokens: 1_000 + (sequence % 5_000) as u32,
+        output_tokens: 500,
+        business_value_microunits: 5_000_000,
+        budget_limit_microunits: u64::MAX,
+        risk_bps: 500,
+        confidence_bps: 9_000,
+        minimum_quality_bps: 0,
+        max_p95_latency_ms: 0,
+        required_capabilities: 0,
+        allowed_provider_mask: u64::MAX,
+        required_region_mask: 0,
     };
+    Family { models: (1..=models).map(model).collect(), inputs: (0..requests).map(input).collect() }
 }
 
-fn ours(models: u32) -> PolicySnapshot {
-    let models = (1..=models).map(|id| model!(KernelModel, id)).collect();
-    PolicySnapshot::try_new(1, 1, 9_600, 5_500, 3_500, 2, models).unwrap()
-}
-
-fn theirs(models: u32) -> TheirPolicy {
-    let models = (1..=models).map(|id| model!(TheirModel, id)).collect();
-    TheirPolicy::try_new(1, 1, 9_600, 5_500, 3_500, 2, models).unwrap()
-}
-
+/// Three ways to one entry. The published crate has one type of decision, which it replays at every append; ours
+/// replays it in the last row alone.
 fn appends() {
     for (models, entries) in [(22, 40_000), (1_024, 4_000), (16_384, 400)] {
-        let (ours, theirs) = (ours(models), theirs(models));
-        for (name, buffer) in [("", 0), (", 64 KiB buffer", 64 << 10)] {
-            let (mine, other) = medians(
-                ROUNDS,
-                || append_ours(&ours, entries, buffer),
-                || append_theirs(&theirs, entries),
+        let family = family(models, entries);
+        let (ours, theirs) = (&family.ours(), &family.theirs());
+        let inputs = &family.inputs;
+        let decided: Vec<_> = inputs.iter().map(|input| ours.decide(*input)).collect();
+        let peers: Vec<_> =
+            family.peer_inputs().into_iter().map(|q| (q, theirs.prescribe(q))).collect();
+        for (buffered, buffer) in [("", 0), (", 64 KiB", 64 << 10)] {
+            let row = |what: &str, mine: &dyn Fn(&Ours), other: &dyn Fn(&mut Theirs)| {
+                let (mine, other) =
+                    medians(ROUNDS, || append_ours(buffer, mine), || append_theirs(other));
+                report(&format!("{what}, {models} models{buffered}"), entries, mine, other);
+            };
+            row(
+                "decide and append",
+                &|log| {
+                    for input in inputs {
+                        black_box(log.append_decided(&ours.decide(*input), ()).unwrap());
+                    }
+                },
+                &|log| {
+                    for (input, _) in &peers {
+                        let decision = theirs.prescribe(*input);
+                        black_box(log.append_audited(theirs, *input, decision, ()).unwrap());
+                    }
+                },
             );
-            report(&format!("audited append, {models} models{name}"), entries, mine, other);
+            row(
+                "append what is decided",
+                &|log| {
+                    for decided in &decided {
+                        black_box(log.append_decided(decided, ()).unwrap());
+                    }
+                },
+                &|log| {
+                    for (input, decision) in &peers {
+                        black_box(log.append_audited(theirs, *input, *decision, ()).unwrap());
+                    }
+                },
+            );
+            row(
+                "verify and append",
+                &|log| {
+                    for it in &decided {
+                        let (input, decision) = (*it.input(), *it.decision());
+                        let entry = log.append_verified_audited(ours, input, decision, ());
+                        black_box(entry.unwrap());
+                    }
+                },
+                &|log| {
+                    for (input, decision) in &peers {
+                        let entry = log.append_verified_audited(theirs, *input, *decision, ());
+                        black_box(entry.unwrap());
+                    }
+                },
+            );
         }
     }
 }
 
-fn append_ours(policy: &PolicySnapshot, entries: u64, buffer: usize) -> Duration {
+type Ours = WalWriter<AuditedRecord<()>>;
+type Theirs = TheirWriter<TheirRecord<()>>;
+
+fn append_ours(buffer: usize, append: &dyn Fn(&Ours)) -> Duration {
     let directory = tempfile::tempdir().unwrap();
     let options = WalOptions::new().buffer_bytes(buffer);
-    let log = WalWriter::<AuditedRecord<()>>::open_with(&directory.path().join("log"), &options);
-    let log = log.unwrap();
-    let cases: Vec<_> = (0..entries)
-        .map(|sequence| input!(KernelInput, sequence))
-        .map(|input| (input, policy.prescribe(input)))
-        .collect();
+    let log = Ours::open_with(&directory.path().join("log"), &options).unwrap();
     timed(|| {
-        for (input, decision) in cases {
-            black_box(log.append_verified_audited(policy, input, decision, ()).unwrap());
-        }
+        append(&log);
         log.flush().unwrap();
     })
 }
 
-fn append_theirs(policy: &TheirPolicy, entries: u64) -> Duration {
+fn append_theirs(append: &dyn Fn(&mut Theirs)) -> Duration {
     let directory = tempfile::tempdir().unwrap();
-    let mut log = TheirWriter::<TheirRecord<()>>::open(&directory.path().join("log")).unwrap();
-    let cases: Vec<_> = (0..entries)
-        .map(|sequence| input!(TheirInput, sequence))
-        .map(|input| (input, policy.prescribe(input)))
-        .collect();
+    let mut log = Theirs::open(&directory.path().join("log")).unwrap();
     timed(|| {
-        for (input, decision) in cases {
-            black_box(log.append_verified_audited(policy, input, decision, ()).unwrap());
-        }
+        append(&mut log);
         log.flush().unwrap();
     })
 }
@@ -138,15 +159,11 @@ fn long_log() {
     let entries: u64 = std::env::var("ENTRIES").map_or(200_000, |text| text.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
-    let policy = ours(22);
-    let log = WalWriter::<AuditedRecord<()>>::open_with(
-        &path,
-        &WalOptions::new().buffer_bytes(1 << 20),
-    )
-    .unwrap();
-    for sequence in 0..entries {
-        let input = input!(KernelInput, sequence);
-        log.append_verified_audited(&policy, input, policy.prescribe(input), ()).unwrap();
+    let family = family(22, entries);
+    let (policy, their_policy) = (family.ours(), family.theirs());
+    let log = Ours::open_with(&path, &WalOptions::new().buffer_bytes(1 << 20)).unwrap();
+    for input in &family.inputs {
+        log.append_decided(&policy.decide(*input), ()).unwrap();
     }
     drop(log);
     let bytes = std::fs::read(&path).unwrap();
@@ -161,7 +178,6 @@ fn long_log() {
     report("verify against hashing the same bytes on one core", entries, time, bare);
     drop(bytes);
 
-    let their_policy = self::theirs(22);
     let (time, theirs) = medians(
         3,
         || timed(|| drop(black_box(replay_audited_wal(&path, &policy).unwrap()))),
@@ -176,7 +192,7 @@ fn long_log() {
     let (time, theirs) = medians(
         3,
         || timed(|| drop(WalWriter::<()>::open(&path).unwrap())),
-        || timed(|| drop(TheirWriter::<TheirRecord<()>>::open(&path).unwrap())),
+        || timed(|| drop(Theirs::open(&path).unwrap())),
     );
     report("open to append", entries, time, theirs);
 }

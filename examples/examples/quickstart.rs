@@ -28,7 +28,8 @@ fn quickstart() -> Outcome {
 
     // A request: 1,200 tokens in, at most 400 out, a perfect answer is worth 2 cents.
     let input = InputBuilder::new(1, 1).tokens(1_200, 400).business_value(20_000).build();
-    let decision = policy.prescribe_checked(input)?;
+    let decided = policy.decide_checked(input)?;
+    let decision = decided.decision();
     println!("decision     {} -> {}", decision.action, name(decision.selected_model_id));
     println!("because      {}", decision.reason);
     println!("cost         {}", usd_from_microdollars(decision.estimated_cost_microunits, 6));
@@ -37,7 +38,7 @@ fn quickstart() -> Outcome {
     println!("instead of   {}, worth {less} microdollars less", name(runner_up));
 
     // Anyone can repeat it.
-    println!("verified     {}", verify_decision(&policy, input, &decision).is_valid());
+    println!("verified     {}", verify_decision(&policy, input, decision).is_valid());
 
     // Hold the cost while the model runs, then settle what it really took.
     let ledger = BudgetEngine::new();
@@ -49,12 +50,12 @@ fn quickstart() -> Outcome {
     println!("settled      {settled:?}");
     println!("remaining    {}", usd(ledger.remaining_microcents("team-a").unwrap_or(0), 6));
 
-    // Log the decision; one that does not replay would be refused.
+    // Log the decision. One that comes from elsewhere is decided again, and refused if it does not replay.
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("decisions.jsonl");
     let log = config.open_wal::<AuditedRecord<&str>>(&path)?;
-    let entry = log.append_verified_audited(&policy, input, decision, "team-a")?;
-    let mut forged = decision;
+    let entry = log.append_decided(&decided, "team-a")?;
+    let mut forged = *decision;
     forged.estimated_cost_microunits = 0;
     if let Err(refused) = log.append_verified_audited(&policy, input, forged, "team-a") {
         println!("forged       {refused}");
@@ -63,7 +64,7 @@ fn quickstart() -> Outcome {
     // One envelope ties decision, log entry and ledger together.
     let proof = prove_conservation(&ledger)?;
     let snapshot = ledger.snapshot();
-    let envelope = ProofEnvelopeBuilder::new(&policy, input, &decision)
+    let envelope = ProofEnvelopeBuilder::new(&policy, input, decision)
         .wal(entry.sequence, entry.entry_hash)
         .budget(snapshot.version, ledger_digest(&snapshot))
         .build();

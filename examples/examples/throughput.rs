@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use calybris_core::budget::BudgetEngine;
 use calybris_core::kernel::KernelInput;
-use calybris_core::verify::{audit_bundle, verify_decision};
+use calybris_core::proof::{AuditBundle, Evidence};
+use calybris_core::verify::verify_decision;
 use calybris_core::wal::{AuditedRecord, WalWriter, replay_audited_wal};
 use calybris_examples::catalog::{self, Catalog};
 use calybris_examples::money::thousands;
@@ -95,7 +96,7 @@ fn decisions(catalog: &Catalog, inputs: &[KernelInput]) -> Vec<Line> {
             ignore(verify_decision(policy, input, &decision));
         }),
         each("decide and bundle the digests", &|input| {
-            ignore(audit_bundle(policy, input, &policy.prescribe(input)));
+            ignore(AuditBundle::from(&Evidence::from(&policy.decide(input))));
         }),
     ]
 }
@@ -124,11 +125,11 @@ fn logging(
 
     let start = Instant::now();
     for input in inputs {
-        log.append_verified_audited(policy, *input, policy.prescribe(*input), ())?;
+        log.append_decided(&policy.decide(*input), ())?;
     }
     log.flush_and_sync()?;
     lines.push((
-        "decide, verify, append; one sync at the end".into(),
+        "decide, append; one sync at the end".into(),
         inputs.len() as u64,
         start.elapsed(),
     ));
@@ -146,7 +147,7 @@ fn logging(
     let log = WalWriter::<AuditedRecord<()>>::open_with_sync(&path, true)?;
     let start = Instant::now();
     for input in synced {
-        log.append_verified_audited(policy, *input, policy.prescribe(*input), ())?;
+        log.append_decided(&policy.decide(*input), ())?;
     }
     lines.push((
         "the same, durable before the answer".into(),
@@ -159,10 +160,9 @@ fn logging(
         let log = &log;
         let caller = || {
             scope.spawn(move || {
-                synced.iter().try_for_each(|input| {
-                    let decision = policy.prescribe(*input);
-                    log.append_verified_audited(policy, *input, decision, ()).map(drop)
-                })
+                synced
+                    .iter()
+                    .try_for_each(|input| log.append_decided(&policy.decide(*input), ()).map(drop))
             })
         };
         let callers: Vec<_> = (0..CALLERS).map(|_| caller()).collect();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use calybris_core::budget::{BudgetEngine, BudgetReservation, BudgetSettlement};
 use calybris_core::config::EngineConfig;
-use calybris_core::kernel::{KernelDecision, KernelInput};
+use calybris_core::kernel::Decided;
 use calybris_core::persistence::{RecoveryPlan, checkpoint_with_wal, recovery_plan, restore};
 use calybris_core::wal::{AuditedRecord, WalWriter, visit_verified_wal};
 use serde::{Deserialize, Serialize};
@@ -74,8 +74,7 @@ impl Charge {
 #[derive(Debug)]
 struct Call {
     tenant: &'static Tenant,
-    input: KernelInput,
-    decision: KernelDecision,
+    decided: Decided,
     hold: u64,
     cost_microdollars: u64,
 }
@@ -145,26 +144,27 @@ impl<'a> Gateway<'a> {
     /// Takes a request: decides it, and if it may run, holds what it may cost and sends it off.
     ///
     /// # Errors
-    /// When the decision does not verify or cannot be logged.
+    /// When the request is refused before it is decided, or the decision cannot be logged.
     pub fn request(&mut self, row: &Row) -> Outcome {
         let bound = row.generated_tokens.next_multiple_of(ANSWER_BOUND_TOKENS);
         let asked = Row { generated_tokens: bound, ..*row };
         let (tenant, input) = tenants::request(self.catalog, &asked)?;
-        let decision = self.catalog.policy.prescribe_checked(input)?;
+        let decided = self.catalog.policy.decide_checked(input)?;
+        let decision = decided.decision();
         if decision.is_rejected() {
-            self.counts.rejected(tenant, &decision);
-            return self.append(tenant, input, decision, 0);
+            self.counts.rejected(tenant, decision);
+            return self.append(tenant, &decided, 0);
         }
         let bound_microcents = microcents(decision.estimated_cost_microunits)?;
         let (answer, hold) = self.ledger.try_reserve(tenant.name, bound_microcents);
         let Some(hold) = hold else {
             self.counts.unaffordable(tenant, refusal(answer));
-            return self.append(tenant, input, decision, 0);
+            return self.append(tenant, &decided, 0);
         };
         let model = decision.selected_model_id;
         let cost_microdollars = self.catalog.cost_microdollars(model, row);
-        self.counts.served(tenant, &decision, row, cost_microdollars);
-        self.calls.push_back(Call { tenant, input, decision, hold, cost_microdollars });
+        self.counts.served(tenant, decision, row, cost_microdollars);
+        self.calls.push_back(Call { tenant, decided, hold, cost_microdollars });
         if self.calls.len() > IN_FLIGHT { self.settle_oldest() } else { Ok(()) }
     }
 
@@ -176,18 +176,12 @@ impl<'a> Gateway<'a> {
             BudgetSettlement::Committed { .. } => {}
             refused => return Err(format!("{}: {refused:?}", call.tenant.name).into()),
         }
-        self.append(call.tenant, call.input, call.decision, charged)
+        self.append(call.tenant, &call.decided, charged)
     }
 
-    fn append(
-        &self,
-        tenant: &Tenant,
-        input: KernelInput,
-        decision: KernelDecision,
-        charged_microcents: i64,
-    ) -> Outcome {
+    fn append(&self, tenant: &Tenant, decided: &Decided, charged_microcents: i64) -> Outcome {
         let charge = Charge { tenant: tenant.name.to_owned(), charged_microcents };
-        self.log.append_verified_audited(&self.catalog.policy, input, decision, charge)?;
+        self.log.append_decided(decided, charge)?;
         Ok(())
     }
 

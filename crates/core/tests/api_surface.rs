@@ -296,6 +296,9 @@ fn wal_surface() {
     let log = wal::WalWriter::open(&audited).unwrap(); // M is inferred
     log.append_audited(&policy, INPUT, decision, "desk").unwrap();
     let entry = log.append_verified_audited(&policy, INPUT, decision, "desk").unwrap();
+    let decided: kernel::Decided = policy.decide(INPUT);
+    log.append_decided(&decided, "desk").unwrap();
+    log.append_decided_durable(&decided, "desk").unwrap();
     let wal::AuditedRecord { audit, input, decision: logged, metadata } = entry.data;
     assert!(audit.replay_valid && input == INPUT && logged == decision && metadata == "desk");
     log.flush_and_sync().unwrap();
@@ -313,7 +316,7 @@ fn wal_surface() {
     let resolved = wal::replay_audited_wal_with_resolver::<String, _>(&audited, None, |_| {
         Some(policy.clone())
     });
-    assert_eq!(resolved.unwrap().len(), 2);
+    assert_eq!(resolved.unwrap().len(), 4);
 }
 
 #[test]
@@ -410,6 +413,8 @@ fn async_wal_surface() {
         let (policy, decision) = (policy(), policy().prescribe(INPUT));
         log.append_audited(&policy, INPUT, decision, ()).await.unwrap();
         log.append_verified_audited(&policy, INPUT, decision, ()).await.unwrap();
+        log.append_decided(&policy.decide(INPUT), ()).await.unwrap();
+        log.append_decided_durable(&policy.decide(INPUT), ()).await.unwrap();
     });
 }
 

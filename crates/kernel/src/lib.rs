@@ -11,6 +11,8 @@ extern crate self as calybris_kernel;
 
 mod arithmetic;
 mod decide;
+#[cfg(feature = "alloc")]
+mod decided;
 mod decision;
 pub mod digest;
 mod error;
@@ -27,6 +29,8 @@ mod snapshot;
 pub mod verify;
 
 pub use arithmetic::UtilityTerms;
+#[cfg(feature = "alloc")]
+pub use decided::Decided;
 pub use decision::{DecisionTrace, KernelAction, KernelDecision, KernelReason, RejectionHistogram};
 pub use error::{InputError, PolicyError};
 #[cfg(feature = "alloc")]

@@ -9,8 +9,8 @@ use crate::digest::borrowed_policy_digest;
 use crate::fast::Fast;
 use crate::policy::{validate_models, validate_params};
 use crate::{
-    DecisionTrace, Explanation, InputError, KernelDecision, KernelInput, KernelModel, Policy,
-    PolicyError, PolicyParams,
+    Decided, DecisionTrace, Explanation, InputError, KernelDecision, KernelInput, KernelModel,
+    Policy, PolicyError, PolicyParams,
 };
 
 /// An immutable policy and its digest. Cloning shares the catalog.
@@ -198,6 +198,22 @@ impl PolicySnapshot {
     pub fn prescribe_checked(&self, input: KernelInput) -> Result<KernelDecision, InputError> {
         input.validate()?;
         Ok(self.prescribe(input))
+    }
+
+    /// As [`PolicySnapshot::prescribe`], keeping with the decision what it was decided from: evidence of it, such as
+    /// an entry of a log, needs no second decision.
+    #[must_use]
+    pub fn decide(&self, input: KernelInput) -> Decided {
+        Decided::new(*self.digest(), input, self.prescribe(input))
+    }
+
+    /// Validates a request, then decides it as [`PolicySnapshot::decide`] does.
+    ///
+    /// # Errors
+    /// [`InputError`] when a basis-point field is above 10,000.
+    pub fn decide_checked(&self, input: KernelInput) -> Result<Decided, InputError> {
+        input.validate()?;
+        Ok(self.decide(input))
     }
 
     /// Decides many requests, in order.

@@ -35,6 +35,7 @@ mod tests {
                     let decision = policy.prescribe(*input);
                     assert_eq!(policy.prescribe_with_trace(*input).0, decision);
                     assert_eq!(policy.as_policy().prescribe(*input), decision);
+                    assert_eq!(policy.decide(*input).decision(), &decision);
                     assert!(
                         policy.prescribe_checked(*input).is_ok_and(|d| d == decision)
                             || input.validate().is_err()

@@ -4,7 +4,7 @@ mod canonical;
 mod json;
 
 use calybris_kernel::digest::{DigestDecodeError, HexDigest, decision_digest, input_digest};
-use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
+use calybris_kernel::{Decided, KernelDecision, KernelInput, PolicySnapshot};
 
 use crate::error::EvidenceError;
 use crate::evidence::Evidence;
@@ -121,12 +121,13 @@ impl AuditBundle {
 
 impl From<&Evidence> for AuditBundle {
     fn from(evidence: &Evidence) -> Self {
+        let (policy_epoch, catalog_epoch) = evidence.epochs();
         Self {
             schema_version: AuditSchema::V1,
             digest_algorithm: DigestAlgorithm,
             proof_version: PROOF_VERSION,
-            policy_epoch: evidence.policy_epoch,
-            catalog_epoch: evidence.catalog_epoch,
+            policy_epoch,
+            catalog_epoch,
             created_by: CreatedBy,
             policy_digest_hex: evidence.policy_digest(),
             input_digest_hex: evidence.input_digest(),
@@ -151,6 +152,13 @@ pub struct AuditedRecord<M> {
 }
 
 impl<M> AuditedRecord<M> {
+    /// A record of a decision just made. Nothing is decided again.
+    #[must_use]
+    pub fn decided(decided: &Decided, metadata: M) -> Self {
+        let audit = AuditBundle::from(&Evidence::from(decided));
+        Self { audit, input: *decided.input(), decision: *decided.decision(), metadata }
+    }
+
     /// A record of a decision that replays.
     ///
     /// # Errors
@@ -192,11 +200,10 @@ impl<M> AuditedRecord<M> {
     #[must_use]
     pub fn replay(&self, snapshot: &PolicySnapshot) -> RecordVerdict {
         let evidence = Evidence::of(snapshot, self.input, &self.decision);
-        let epochs = (evidence.policy_epoch, evidence.catalog_epoch);
         RecordVerdict {
             replay_valid: evidence.replay_valid() && self.audit.replay_valid,
             policy_digest_match: self.audit.policy_digest_hex == evidence.policy_digest()
-                && self.audit.epochs().is_none_or(|named| named == epochs),
+                && self.audit.epochs().is_none_or(|named| named == evidence.epochs()),
             input_digest_match: self.audit.input_digest_hex == evidence.input_digest(),
             decision_digest_match: self.audit.decision_digest_hex == evidence.decision_digest(),
         }

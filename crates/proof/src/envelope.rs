@@ -96,7 +96,7 @@ pub struct ProofEnvelopeBuilder(ProofEnvelope);
 impl ProofEnvelopeBuilder {
     /// Replays and digests the decision.
     pub fn new(snapshot: &PolicySnapshot, input: KernelInput, decision: &KernelDecision) -> Self {
-        Self(ProofEnvelope::from(&Evidence::of(snapshot, input, decision)))
+        Self::from(&Evidence::of(snapshot, input, decision))
     }
 
     /// Names the decision's log entry.
@@ -117,6 +117,12 @@ impl ProofEnvelopeBuilder {
     #[must_use]
     pub const fn build(self) -> ProofEnvelope {
         self.0
+    }
+}
+
+impl From<&Evidence> for ProofEnvelopeBuilder {
+    fn from(evidence: &Evidence) -> Self {
+        Self(ProofEnvelope::from(evidence))
     }
 }
 

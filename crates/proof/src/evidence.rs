@@ -1,17 +1,15 @@
 //! What there is to say about one decision, computed once; every artifact is a view of it.
 
 use calybris_kernel::digest::{HexDigest, decision_digest, input_digest};
-use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
+use calybris_kernel::{Decided, KernelDecision, KernelInput, PolicySnapshot};
 
 /// The digests of one decision under one policy, and whether it replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    pub(crate) input: KernelInput,
+    /// What the policy decides.
+    pub(crate) replayed: Decided,
+    /// What was presented.
     pub(crate) decision: KernelDecision,
-    pub(crate) replayed: KernelDecision,
-    pub(crate) policy_epoch: u64,
-    pub(crate) catalog_epoch: u64,
-    pub(crate) policy_digest: [u8; 32],
     pub(crate) input_digest: [u8; 32],
     pub(crate) decision_digest: [u8; 32],
 }
@@ -38,23 +36,14 @@ impl Evidence {
     /// ```
     #[must_use]
     pub fn of(snapshot: &PolicySnapshot, input: KernelInput, decision: &KernelDecision) -> Self {
-        Self::from_replay(snapshot, input, decision, snapshot.prescribe(input))
+        Self::compare(&snapshot.decide(input), decision)
     }
 
-    pub(crate) fn from_replay(
-        snapshot: &PolicySnapshot,
-        input: KernelInput,
-        decision: &KernelDecision,
-        replayed: KernelDecision,
-    ) -> Self {
+    fn compare(replayed: &Decided, decision: &KernelDecision) -> Self {
         Self {
-            input,
+            replayed: *replayed,
             decision: *decision,
-            replayed,
-            policy_epoch: snapshot.policy_epoch(),
-            catalog_epoch: snapshot.catalog_epoch(),
-            policy_digest: *snapshot.digest(),
-            input_digest: input_digest(&input),
+            input_digest: input_digest(replayed.input()),
             decision_digest: decision_digest(decision),
         }
     }
@@ -62,13 +51,13 @@ impl Evidence {
     /// Whether the policy gives this decision, field for field.
     #[must_use]
     pub fn replay_valid(&self) -> bool {
-        self.replayed == self.decision
+        *self.replayed.decision() == self.decision
     }
 
     /// What the policy decides.
     #[must_use]
     pub fn replayed_decision(&self) -> &KernelDecision {
-        &self.replayed
+        self.replayed.decision()
     }
 
     /// The decision presented.
@@ -77,10 +66,16 @@ impl Evidence {
         &self.decision
     }
 
+    /// Of the policy and of the catalog.
+    pub(crate) fn epochs(&self) -> (u64, u64) {
+        let replayed = self.replayed.decision();
+        (replayed.policy_epoch, replayed.catalog_epoch)
+    }
+
     /// The digest of the policy.
     #[must_use]
     pub fn policy_digest(&self) -> HexDigest {
-        HexDigest::new(&self.policy_digest)
+        HexDigest::new(self.replayed.policy_digest())
     }
 
     /// The digest of the request.
@@ -93,5 +88,12 @@ impl Evidence {
     #[must_use]
     pub fn decision_digest(&self) -> HexDigest {
         HexDigest::new(&self.decision_digest)
+    }
+}
+
+/// Digests a decision just made, which replays: a [`Decided`] comes from nothing but deciding.
+impl From<&Decided> for Evidence {
+    fn from(decided: &Decided) -> Self {
+        Self::compare(decided, decided.decision())
     }
 }

@@ -154,10 +154,10 @@ fn optional<T>(
 #[must_use]
 pub fn identity_digest(evidence: &Evidence) -> HexDigest {
     CanonicalHasher::new(IDENTITY_DIGEST_TAG)
-        .bytes(&evidence.policy_digest)
+        .bytes(evidence.replayed.policy_digest())
         .bytes(&evidence.input_digest)
         .bytes(&evidence.decision_digest)
-        .u64(evidence.input.request_sequence)
+        .u64(evidence.replayed.input().request_sequence)
         .finish()
         .into()
 }

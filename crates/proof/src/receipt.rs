@@ -81,10 +81,11 @@ impl Receipt {
         if !evidence.replay_valid() {
             return Err(EvidenceError::Refused("the decision does not replay under its policy"));
         }
+        let (policy_epoch, catalog_epoch) = evidence.epochs();
         let mut receipt = Self {
             schema_version: ReceiptSchema,
-            policy_epoch: evidence.policy_epoch,
-            catalog_epoch: evidence.catalog_epoch,
+            policy_epoch,
+            catalog_epoch,
             policy_digest_hex: evidence.policy_digest(),
             input_digest_hex: evidence.input_digest(),
             decision_digest_hex: evidence.decision_digest(),

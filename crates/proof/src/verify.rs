@@ -99,12 +99,12 @@ pub fn verified_audit_bundle(
     input: KernelInput,
     decision: &KernelDecision,
 ) -> Result<AuditBundle, VerifyError> {
-    let expected = snapshot.prescribe(input);
-    if expected != *decision {
-        let mismatch = DecisionMismatch { expected, actual: *decision };
+    let replayed = snapshot.decide(input);
+    if replayed.decision() != decision {
+        let mismatch = DecisionMismatch { expected: *replayed.decision(), actual: *decision };
         return Err(VerifyError::Mismatch(Box::new(mismatch)));
     }
-    Ok(AuditBundle::from(&Evidence::from_replay(snapshot, input, decision, expected)))
+    Ok(AuditBundle::from(&Evidence::from(&replayed)))
 }
 
 /// What identifies a policy: its canonical digest, computed when the snapshot was built.
@@ -157,11 +157,12 @@ pub fn certify_decision(
 
 impl From<&Evidence> for CorrectnessCertificate {
     fn from(evidence: &Evidence) -> Self {
-        let replayed = calybris_kernel::digest::decision_digest(&evidence.replayed);
+        let replayed = calybris_kernel::digest::decision_digest(evidence.replayed_decision());
+        let (policy_epoch, catalog_epoch) = evidence.epochs();
         Self {
-            request_sequence: evidence.input.request_sequence,
-            policy_epoch: evidence.policy_epoch,
-            catalog_epoch: evidence.catalog_epoch,
+            request_sequence: evidence.replayed.input().request_sequence,
+            policy_epoch,
+            catalog_epoch,
             policy_digest_hex: evidence.policy_digest(),
             input_digest_hex: evidence.input_digest(),
             decision_digest_hex: evidence.decision_digest(),

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
+use calybris_kernel::{Decided, KernelDecision, KernelInput, PolicySnapshot};
 use calybris_proof::audit::AuditedRecord;
 use calybris_proof::chain::{ChainHash, WalAnchor};
 use serde::Serialize;
@@ -124,8 +124,8 @@ impl<T> AsyncWalWriter<T> {
         self.writer.anchor()
     }
 
-    async fn settle(&self, link: Link, data: T) -> Result<WalEntry<T>, WalError> {
-        self.reach(self.writer.goal(link)).await?;
+    async fn settle(&self, goal: Goal, link: Link, data: T) -> Result<WalEntry<T>, WalError> {
+        self.reach(goal).await?;
         Ok(entry(link, data))
     }
 
@@ -143,7 +143,7 @@ impl<T: Serialize> AsyncWalWriter<T> {
     /// As [`WalWriter::append`].
     pub async fn append(&self, data: T) -> Result<WalEntry<T>, WalError> {
         let link = self.writer.group.chain(&payload::general(&data)?)?;
-        self.settle(link, data).await
+        self.settle(self.writer.goal(link), link, data).await
     }
 
     /// As [`WalWriter::append_durable`].
@@ -152,8 +152,7 @@ impl<T: Serialize> AsyncWalWriter<T> {
     /// As [`WalWriter::append_durable`].
     pub async fn append_durable(&self, data: T) -> Result<WalEntry<T>, WalError> {
         let link = self.writer.group.chain(&payload::general(&data)?)?;
-        self.reach(Goal::Durable(link.sequence)).await?;
-        Ok(entry(link, data))
+        self.settle(Goal::Durable(link.sequence), link, data).await
     }
 
     /// As [`WalWriter::enqueue`], which does not block.
@@ -166,6 +165,32 @@ impl<T: Serialize> AsyncWalWriter<T> {
 }
 
 impl<M: Serialize> AsyncWalWriter<AuditedRecord<M>> {
+    /// As [`WalWriter::append_decided`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::append_decided`].
+    pub async fn append_decided(
+        &self,
+        decided: &Decided,
+        metadata: M,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        self.append_record(AuditedRecord::decided(decided, metadata)).await
+    }
+
+    /// As [`WalWriter::append_decided_durable`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::append_decided_durable`].
+    pub async fn append_decided_durable(
+        &self,
+        decided: &Decided,
+        metadata: M,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        let record = AuditedRecord::decided(decided, metadata);
+        let link = self.writer.group.chain(&payload::audited(&record)?)?;
+        self.settle(Goal::Durable(link.sequence), link, record).await
+    }
+
     /// As [`WalWriter::append_audited`].
     ///
     /// # Errors
@@ -200,7 +225,7 @@ impl<M: Serialize> AsyncWalWriter<AuditedRecord<M>> {
         record: AuditedRecord<M>,
     ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
         let link = self.writer.group.chain(&payload::audited(&record)?)?;
-        self.settle(link, record).await
+        self.settle(self.writer.goal(link), link, record).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
+use calybris_kernel::{Decided, KernelDecision, KernelInput, PolicySnapshot};
 use calybris_proof::audit::AuditedRecord;
 use calybris_proof::chain::{AnchorSchema, ChainHash, WalAnchor};
 use serde::Serialize;
@@ -165,9 +165,8 @@ impl<T> WalWriter<T> {
         self.group.head().hash
     }
 
-    /// Returns when an appended entry is where the options want it.
-    fn settle(&self, link: Link, data: T) -> Result<WalEntry<T>, WalError> {
-        let goal = self.goal(link);
+    /// Returns an appended entry when it is where it is wanted.
+    fn settle(&self, goal: Goal, link: Link, data: T) -> Result<WalEntry<T>, WalError> {
         self.group.reach(goal)?;
         Ok(entry(link, data))
     }
@@ -198,7 +197,8 @@ impl<T: Serialize> WalWriter<T> {
     /// [`WalError::EntryTooLarge`] and [`WalError::Unwritable`] leave the log as it was; then as
     /// [`WalWriter::flush`].
     pub fn append(&self, data: T) -> Result<WalEntry<T>, WalError> {
-        self.settle(self.group.chain(&payload::general(&data)?)?, data)
+        let link = self.group.chain(&payload::general(&data)?)?;
+        self.settle(self.goal(link), link, data)
     }
 
     /// Appends an entry and returns when it is durable. Callers that do so at the same time share a sync.
@@ -207,8 +207,7 @@ impl<T: Serialize> WalWriter<T> {
     /// As [`WalWriter::append`]; after a failed write or sync the entry may or may not be in the log.
     pub fn append_durable(&self, data: T) -> Result<WalEntry<T>, WalError> {
         let link = self.group.chain(&payload::general(&data)?)?;
-        self.group.reach(Goal::Durable(link.sequence))?;
-        Ok(entry(link, data))
+        self.settle(Goal::Durable(link.sequence), link, data)
     }
 
     /// Chains an entry without touching the file, so that its order can be fixed inside a caller's critical
@@ -257,6 +256,54 @@ impl<T> WalWriter<T> {
 }
 
 impl<M: Serialize> WalWriter<AuditedRecord<M>> {
+    /// Appends a decision just made with its audit bundle. It replays, so nothing is decided again.
+    ///
+    /// # Errors
+    /// As [`WalWriter::append`].
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("log");
+    /// use calybris_kernel::{KernelInput, KernelModel, PolicySnapshot};
+    /// use calybris_proof::audit::AuditedRecord;
+    /// use calybris_wal::{WalError, WalWriter, replay_audited_wal};
+    ///
+    /// # let model = KernelModel { model_id: 1, provider_id: 0, quality_bps: 9_000, risk_ceiling_bps: 9_500, enabled: 1, p95_latency_ms: 200, capabilities: 0, region_mask: 1, input_cost_microunits_per_million_tokens: 2_500_000, output_cost_microunits_per_million_tokens: 10_000_000 };
+    /// # let input = KernelInput { request_sequence: 1, requested_model_id: 1, input_tokens: 1_000, output_tokens: 500, business_value_microunits: 5_000_000, budget_limit_microunits: u64::MAX, risk_bps: 500, confidence_bps: 9_000, minimum_quality_bps: 0, max_p95_latency_ms: 0, required_capabilities: 0, allowed_provider_mask: u64::MAX, required_region_mask: 0 };
+    /// let policy = PolicySnapshot::try_new(1, 1, 9_600, 5_500, 3_500, 2, vec![model]).unwrap();
+    /// let decided = policy.decide(input);
+    ///
+    /// let log = WalWriter::<AuditedRecord<&str>>::open(&path)?;
+    /// let entry = log.append_decided(&decided, "desk 1")?;
+    /// assert!(entry.data.audit.replay_valid);
+    /// assert_eq!(replay_audited_wal(&path, &policy)?.len(), 1);
+    /// // Under another policy it does not.
+    /// let other = PolicySnapshot::try_new(2, 1, 9_600, 5_500, 3_500, 2, vec![model]).unwrap();
+    /// assert_eq!(replay_audited_wal(&path, &other).unwrap_err().sequence(), Some(1));
+    /// # Ok::<(), WalError>(())
+    /// ```
+    pub fn append_decided(
+        &self,
+        decided: &Decided,
+        metadata: M,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        self.append_record(AuditedRecord::decided(decided, metadata))
+    }
+
+    /// As [`WalWriter::append_decided`]; returns when the entry is durable, as [`WalWriter::append_durable`] does.
+    ///
+    /// # Errors
+    /// As [`WalWriter::append_durable`].
+    pub fn append_decided_durable(
+        &self,
+        decided: &Decided,
+        metadata: M,
+    ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
+        let record = AuditedRecord::decided(decided, metadata);
+        let link = self.group.chain(&payload::audited(&record)?)?;
+        self.settle(Goal::Durable(link.sequence), link, record)
+    }
+
     /// Appends a decision with its audit bundle, whose `replay_valid` says whether it replays. To keep a
     /// decision that does not out of the log, use [`WalWriter::append_verified_audited`].
     ///
@@ -314,7 +361,8 @@ impl<M: Serialize> WalWriter<AuditedRecord<M>> {
         &self,
         record: AuditedRecord<M>,
     ) -> Result<WalEntry<AuditedRecord<M>>, WalError> {
-        self.settle(self.group.chain(&payload::audited(&record)?)?, record)
+        let link = self.group.chain(&payload::audited(&record)?)?;
+        self.settle(self.goal(link), link, record)
     }
 }
 

@@ -47,16 +47,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let (mut rows, mut tally) = (Vec::new(), BTreeMap::new());
     let mut decide = |line: &str| -> Result<()> {
         let (input, metadata) = request(line).map_err(Failure::usage)?;
-        let decision = policy.snapshot.prescribe_checked(input).map_err(Failure::usage)?;
+        let decided = policy.snapshot.decide_checked(input).map_err(Failure::usage)?;
+        let decision = decided.decision();
         if let Some(log) = &log {
-            log.append_verified_audited(&policy.snapshot, input, decision, metadata)?;
+            log.append_decided(&decided, metadata)?;
         }
         *tally.entry(decision.action.as_str()).or_insert(0_u64) += 1;
         let mut text = String::new();
         if arguments.table {
-            rows.push(row(&policy, &input, &decision));
+            rows.push(row(&policy, &input, decision));
         } else {
-            text = serde_json::to_string(&decision).map_err(Failure::usage)? + "\n";
+            text = serde_json::to_string(decision).map_err(Failure::usage)? + "\n";
         }
         if arguments.explain {
             text.push_str(&candidates_table(&policy, input));

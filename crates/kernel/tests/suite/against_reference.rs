@@ -49,6 +49,11 @@ mod tests {
         assert!(verify_borrowed(&borrowed, *input, &expected.decision).is_valid());
         let policy_digest = reference::sha256(&reference::policy_bytes(params, models));
         assert_eq!(owned.digest(), &policy_digest);
+
+        let decided = owned.decide(*input);
+        assert_eq!((decided.input(), decided.decision()), (input, &expected.decision), "decided");
+        assert_eq!(decided.policy_digest(), &policy_digest);
+        assert_eq!(owned.decide_checked(*input), input.validate().map(|()| decided));
     }
 
     fn snapshot(p: &PolicyParams, models: &[KernelModel]) -> PolicySnapshot {

@@ -73,6 +73,33 @@ fn a_bundle_carries_the_canonical_digests() {
     assert!(bundle.replay_valid);
 }
 
+proptest::proptest! {
+    #[test]
+    fn a_decision_just_made_gives_the_bytes_of_a_verified_one(
+        request_sequence: u64,
+        requested_model_id in 0_u32..10,
+        business_value_microunits: i64,
+        risk_bps: u16,
+    ) {
+        let case = case();
+        let input = KernelInput {
+            request_sequence,
+            requested_model_id,
+            business_value_microunits,
+            risk_bps,
+            ..case.input
+        };
+        let decided = case.snapshot.decide(input);
+        let evidence = Evidence::from(&decided);
+        assert_eq!(evidence, Evidence::of(&case.snapshot, input, decided.decision()));
+        let bundle = audit_bundle(&case.snapshot, input, decided.decision());
+        let json = |bundle: &AuditBundle| serde_json::to_string(bundle).unwrap();
+        assert_eq!(json(&AuditBundle::from(&evidence)), json(&bundle));
+        let verified = AuditedRecord::verified(&case.snapshot, input, *decided.decision(), ());
+        assert_eq!(AuditedRecord::decided(&decided, ()), verified.unwrap());
+    }
+}
+
 #[test]
 fn a_decision_that_does_not_replay_is_refused_with_the_field() {
     let case = case();

@@ -238,8 +238,9 @@ fn replay(receipt: &Receipt, facts: &DecisionFacts<'_>) -> Result<(), EvidenceEr
     for (what, found, expected) in digests {
         EvidenceError::digest(what, found, expected)?;
     }
-    EvidenceError::number("policy_epoch", receipt.policy_epoch, evidence.policy_epoch)?;
-    EvidenceError::number("catalog_epoch", receipt.catalog_epoch, evidence.catalog_epoch)?;
+    let (policy_epoch, catalog_epoch) = evidence.epochs();
+    EvidenceError::number("policy_epoch", receipt.policy_epoch, policy_epoch)?;
+    EvidenceError::number("catalog_epoch", receipt.catalog_epoch, catalog_epoch)?;
     if !evidence.replay_valid() {
         return Err(EvidenceError::Refused("the decision does not replay under the policy"));
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::common::KEY;
+use crate::common::{KEY, request, vectors};
 use calybris_wal::async_wal::{AsyncWalWriter, verify_async_wal, verify_async_wal_keyed};
-use calybris_wal::{WalError, read_verified_wal, verify_wal};
+use calybris_wal::{AuditedRecord, WalError, read_verified_wal, replay_audited_wal, verify_wal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_share_a_writer() {
@@ -39,6 +39,20 @@ async fn one_thread_is_enough_and_keys_work() {
     }
     assert!(verify_async_wal_keyed(&path, &KEY).await.unwrap().0 == 10 && log.anchor().keyed);
     assert!(matches!(verify_async_wal_keyed(&path, b"").await, Err(WalError::Key(_))));
+}
+
+#[tokio::test]
+async fn a_decision_just_made_is_logged_and_replays() {
+    let snapshot = vectors().audited_log.policy.snapshot();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let log = AsyncWalWriter::<AuditedRecord<()>>::open(&path).await.unwrap();
+    let decided = snapshot.decide(request());
+    let record = log.append_decided(&decided, ()).await.unwrap().data;
+    assert_eq!((record.input, record.decision), (*decided.input(), *decided.decision()));
+    log.append_decided_durable(&decided, ()).await.unwrap();
+    assert_eq!(log.durable_sequence(), 2);
+    assert_eq!(replay_audited_wal(&path, &snapshot).unwrap().len(), 2);
 }
 
 /// Polls all futures together until all are done.

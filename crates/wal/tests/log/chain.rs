@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::common::{KEY, fault, lines, log_of, request, unhex, vectors};
+use calybris_kernel::KernelInput;
 use calybris_wal::{
     AuditedRecord, EntryFault, MAX_ENTRY_BYTES, WalAnchor, WalError, WalWriter, read_verified_wal,
     read_verified_wal_keyed, replay_audited_wal, replay_audited_wal_keyed, verify_wal,
@@ -259,6 +260,30 @@ fn a_replay_stops_at_the_first_record_that_does_not_hold() {
         let EntryFault::Replay { reason } = &fault else { panic!("{fault}") };
         assert!(sequence == 2 && reason.contains(what), "{what}: {sequence} {reason}");
     }
+}
+
+#[test]
+fn a_decision_just_made_is_logged_as_a_verified_one_is() {
+    let snapshot = vectors().audited_log.policy.snapshot();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name| directory.path().join(name);
+    let requests = (0..4).map(|risk| KernelInput { risk_bps: risk * 3_300, ..request() });
+    let verified = WalWriter::<AuditedRecord<u64>>::open(&path("verified")).unwrap();
+    let sealed = WalWriter::<AuditedRecord<u64>>::open(&path("decided")).unwrap();
+    for (input, number) in requests.zip(0..) {
+        let decided = snapshot.decide(input);
+        let decision = *decided.decision();
+        let entry = verified.append_verified_audited(&snapshot, input, decision, number).unwrap();
+        if number % 2 == 0 {
+            assert_eq!(sealed.append_decided(&decided, number).unwrap(), entry);
+        } else {
+            assert_eq!(sealed.append_decided_durable(&decided, number).unwrap(), entry);
+            assert_eq!(sealed.durable_sequence(), entry.sequence);
+        }
+    }
+    sealed.flush().unwrap();
+    assert_eq!(fs::read(path("decided")).unwrap(), fs::read(path("verified")).unwrap());
+    assert_eq!(replay_audited_wal(&path("decided"), &snapshot).unwrap().len(), 4);
 }
 
 #[test]
