@@ -11,7 +11,7 @@ use base64ct::{Base64, Encoding as _};
 
 use crate::error::EvidenceError;
 use crate::merkle::TreeHead;
-use crate::note::{KeyKind, NoteSignature, SignedNote, VerifierKey};
+use crate::note::{self, KeyKind, NoteSignature, SignedNote, VerifierKey};
 use crate::signature::Signer;
 
 /// A log's name, its size and its root.
@@ -82,9 +82,8 @@ impl FromStr for Checkpoint {
     type Err = EvidenceError;
 
     fn from_str(text: &str) -> Result<Self, EvidenceError> {
-        let Some(text) = text.strip_suffix('\n') else {
-            return Err(malformed("it does not end with a newline"));
-        };
+        note::check_text(text).map_err(malformed)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
         let mut lines = text.split('\n');
         let mut line = |what| lines.next().ok_or_else(|| malformed(what));
         let origin = line("there is no origin line")?;
@@ -133,7 +132,8 @@ fn cosigned_message(text: &str, unix_seconds: u64) -> String {
 /// The witnesses a verifier knows, and how many of them must have co-signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Witnesses {
-    /// Their keys, of kind [`KeyKind::Cosignature`].
+    /// Their keys, of kind [`KeyKind::Cosignature`]. Keys that share a name, as after a rotation, or a
+    /// public key are one witness; a key that shares either with the log's is none.
     pub keys: Vec<VerifierKey>,
     /// Distinct witnesses needed; 0 asks for none.
     pub quorum: usize,
@@ -165,21 +165,21 @@ pub fn verify_checkpoint(
         return Err(malformed(why));
     }
     note.verify(log)?;
-    let mut cosigned_by = Vec::new();
-    for (index, key) in witnesses.keys.iter().enumerate() {
-        // A key listed twice is one witness.
-        let listed_before = witnesses.keys.iter().take(index).any(|earlier| earlier == key);
-        if listed_before || key.kind() != KeyKind::Cosignature {
-            continue;
-        }
-        if let Some(time) = latest_cosignature(note, key)? {
-            cosigned_by.push((key.name().into(), time));
+    let mut voices: Vec<(&VerifierKey, u64)> = Vec::new();
+    let cosigners = witnesses.keys.iter().filter(|key| key.kind() == KeyKind::Cosignature);
+    // The log vouches for itself already.
+    for key in cosigners.filter(|key| !key.same_signer(log)) {
+        let Some(time) = latest_cosignature(note, key)? else { continue };
+        match voices.iter_mut().find(|(earlier, _)| earlier.same_signer(key)) {
+            Some((_, latest)) => *latest = time.max(*latest),
+            None => voices.push((key, time)),
         }
     }
-    let (found, needed) = (cosigned_by.len(), witnesses.quorum);
+    let (found, needed) = (voices.len(), witnesses.quorum);
     if found < needed {
         return Err(EvidenceError::Quorum { found, needed });
     }
+    let cosigned_by = voices.into_iter().map(|(key, time)| (key.name().into(), time)).collect();
     Ok(VerifiedCheckpoint { checkpoint, cosigned_by })
 }
 

@@ -103,7 +103,7 @@ pub enum EvidenceError {
         why: &'static str,
     },
     /// Bytes that are no Ed25519 public key.
-    #[error("public key {public_key} of {signer_id:?} is not a point of the curve")]
+    #[error("public key {public_key} of {signer_id:?} is not the encoding of a point of the curve")]
     PublicKey {
         /// Who claims it.
         signer_id: String,

@@ -45,13 +45,7 @@ impl SignedNote {
     /// [`EvidenceError::Format`].
     pub fn new(text: impl Into<String>) -> Result<Self, EvidenceError> {
         let text = text.into();
-        if !text.ends_with('\n') || text.starts_with('\n') {
-            return Err(malformed("the text is empty or does not end with a newline"));
-        }
-        // The text is its lines; no other control character, so that what is shown is what is signed.
-        if text.chars().any(|c| c.is_control() && c != '\n') {
-            return Err(malformed("the text has a control character"));
-        }
+        check_text(&text).map_err(malformed)?;
         Ok(Self { text, signatures: Vec::new() })
     }
 
@@ -109,6 +103,17 @@ impl fmt::Display for SignedNote {
             let payload = [&line.key_id[..], &line.signature].concat();
             writeln!(f, "{SIGNATURE_PREFIX}{} {}", line.name, Base64::encode_string(&payload))?;
         }
+        Ok(())
+    }
+}
+
+/// A text is whole lines without other control characters, so that what is shown is what is signed.
+pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
+    if !text.ends_with('\n') || text.starts_with('\n') {
+        Err("the text is empty or does not end with a newline")
+    } else if text.contains(|c: char| c.is_control() && c != '\n') {
+        Err("the text has a control character")
+    } else {
         Ok(())
     }
 }

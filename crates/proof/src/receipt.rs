@@ -11,8 +11,8 @@ use crate::signature::{Signature, Signer};
 use crate::state::StateTransition;
 
 pub use check::{
-    DecisionFacts, Finding, Item, LedgerFacts, LogFacts, ReceiptContext, ReceiptVerdict,
-    verify_receipt,
+    DecisionFacts, Finding, Item, LedgerFacts, LogFacts, LogStanding, ReceiptContext,
+    ReceiptVerdict, verify_receipt,
 };
 
 /// Opens the claims layout.

@@ -132,17 +132,19 @@ fn message(tag: &[u8], body: &[u8; 32], signed_at_epoch_ms: u64, signer_id: &str
     [tag, body, &signed_at_epoch_ms.to_le_bytes(), signer_id.as_bytes()].concat()
 }
 
-/// Strict verification: small-order keys and non-canonical encodings are refused, so that one message has
-/// one valid signature encoding.
+/// Strict verification: small-order keys and non-canonical encodings are refused, so that nobody without
+/// the key can turn one valid signature into another.
 pub(crate) fn verify_bytes(
     signer_id: &str,
     public_key: &[u8; 32],
     message: &[u8],
     signature: &[u8; 64],
 ) -> Result<(), EvidenceError> {
-    let key = VerifyingKey::from_bytes(public_key).map_err(|_| EvidenceError::PublicKey {
-        signer_id: signer_id.into(),
-        public_key: HexDigest::new(public_key),
+    // Dalek reads any encoding of a point and checks the signature's for being canonical, not the key's.
+    let canonical = |key: &VerifyingKey| key.to_edwards().compress().to_bytes() == *public_key;
+    let key = VerifyingKey::from_bytes(public_key).ok().filter(canonical).ok_or_else(|| {
+        let public_key = HexDigest::new(public_key);
+        EvidenceError::PublicKey { signer_id: signer_id.into(), public_key }
     })?;
     let signature = ed25519_dalek::Signature::from_bytes(signature);
     key.verify_strict(message, &signature)

@@ -84,6 +84,27 @@ fn a_quorum_of_distinct_known_witnesses_is_needed() {
 }
 
 #[test]
+fn one_witness_under_two_keys_or_two_names_is_one_voice() {
+    let (log, key) = log();
+    let cosigner = |signer: &Signer| VerifierKey::of(signer, KeyKind::Cosignature).unwrap();
+    let rotated = [signer("witness.example/1", 1), signer("witness.example/1", 2)];
+    let renamed = [signer("witness.example/1", 1), signer("witness.example/2", 1)];
+    let own = [signer("witness.example/1", 1), signer(ORIGIN, 9)];
+    for (voices, first, second) in [(rotated, 5, 0), (renamed, 0, 5), (own, 0, 5)]
+        .map(|(voices, first, second)| (voices, TIME + first, TIME + second))
+    {
+        let mut note = Checkpoint::new(ORIGIN, head()).unwrap().sign(&log).unwrap();
+        cosign(&mut note, &voices[0], first).unwrap();
+        cosign(&mut note, &voices[1], second).unwrap();
+        let known = |quorum| Witnesses { keys: voices.iter().map(cosigner).collect(), quorum };
+        let alone = verify_checkpoint(&note, ORIGIN, &key, &known(1)).unwrap();
+        assert_eq!(alone.cosigned_by.len(), 1, "{voices:?}");
+        let refused = verify_checkpoint(&note, ORIGIN, &key, &known(2)).unwrap_err();
+        assert_eq!(refused, EvidenceError::Quorum { found: 1, needed: 2 }, "{voices:?}");
+    }
+}
+
+#[test]
 fn another_log_and_another_key_are_refused() {
     let (log, key) = log();
     let note = Checkpoint::new(ORIGIN, head()).unwrap().sign(&log).unwrap();
@@ -109,6 +130,9 @@ fn malformed_checkpoints_are_refused() {
         format!("origin\n1\n{}\n", &root[1..]),
         format!("origin\n1\n{root}"),
         format!("origin\n1\n{root}\n\n"),
+        format!("origin\n1\n{root}\r\n"),
+        format!("origin\n1\n{root}\nextension\r\n"),
+        format!("origin\n1\n{}\n", root.replace("FU=", "FV=")),
     ] {
         assert!(text.parse::<Checkpoint>().is_err(), "{text:?}");
     }

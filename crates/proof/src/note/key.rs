@@ -81,6 +81,11 @@ impl VerifierKey {
         line.name == self.name && line.key_id == self.id()
     }
 
+    /// Whether a name or a public key ties both keys to one signer.
+    pub(crate) fn same_signer(&self, other: &Self) -> bool {
+        self.name == other.name || self.public_key == other.public_key
+    }
+
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), EvidenceError> {
         let bad = || EvidenceError::BadSignature { signer_id: self.name.clone() };
         let signature = signature.try_into().map_err(|_| bad())?;
@@ -147,8 +152,12 @@ impl SignedNote {
     /// Checks that `key` signed the text. Signatures of other keys are ignored, as the format says.
     ///
     /// # Errors
-    /// [`EvidenceError::BadSignature`], or [`EvidenceError::Format`] when the key has not signed at all.
+    /// [`EvidenceError::BadSignature`], or [`EvidenceError::Format`] when the key has not signed at all or is
+    /// of [`KeyKind::Cosignature`], whose signatures cover a time besides.
     pub fn verify(&self, key: &VerifierKey) -> Result<(), EvidenceError> {
+        if key.kind != KeyKind::Ed25519 {
+            return Err(malformed(format!("{key} is a witness's key: it signs no plain note")));
+        }
         let mut found = false;
         for line in self.signatures().iter().filter(|line| key.made(line)) {
             key.verify(self.text().as_bytes(), &line.signature)?;

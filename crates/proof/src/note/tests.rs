@@ -44,6 +44,16 @@ fn a_changed_text_or_signature_and_a_missing_one_are_refused() {
 }
 
 #[test]
+fn a_witness_s_key_signs_no_plain_note() {
+    let signer = Signer::new("witness.example/1", &[3; 32]).unwrap();
+    let key = VerifierKey::of(&signer, KeyKind::Cosignature).unwrap();
+    let mut note = SignedNote::new("text\n").unwrap();
+    let signature = signer.sign_bytes(note.text().as_bytes()).to_vec();
+    note.push(NoteSignature { name: key.name().into(), key_id: key.id(), signature }).unwrap();
+    assert!(matches!(note.verify(&key), Err(EvidenceError::Format { .. })));
+}
+
+#[test]
 fn malformed_notes_and_keys_are_refused() {
     let good = "— n AAAAAAA=\n";
     for note in [
@@ -57,6 +67,15 @@ fn malformed_notes_and_keys_are_refused() {
         "text\n\n— a+b AAAAAAA=\n",
         "text\n\n— n AAAAAA==\n",
         "text\n\n— n AAAAAAA\n",
+        "text\n\n— n AAAAAAB=\n",
+        "text\n\n— n AAAAA\nAA=\n",
+        "text\n\n— n AAAAAAA=\r\n",
+        "text\n\n— n AAAAAAA= \n",
+        "text\n\n— n AAAAAAA=\n\n",
+        "text\n\n— n\u{a0}m AAAAAAA=\n",
+        "text\n\n—\u{a0}n AAAAAAA=\n",
+        "text\n\n—n AAAAAAA=\n",
+        "text\r\n\r\n— n AAAAAAA=\r\n",
         "te\txt\n\n— n AAAAAAA=\n",
     ] {
         assert!(SignedNote::parse(note).is_err(), "{note:?}");
@@ -64,7 +83,16 @@ fn malformed_notes_and_keys_are_refused() {
     SignedNote::parse(&format!("text\n\n{good}")).unwrap();
     assert!(SignedNote::parse(&format!("text\n\n{}", good.repeat(101))).is_err());
     SignedNote::parse(&format!("text\n\n{}", good.repeat(100))).unwrap();
-    assert!(SignedNote::parse(&"x".repeat(MAX_NOTE_BYTES + 1)).is_err());
+    let long = |bytes: usize| {
+        let signature = format!("\n{good}");
+        SignedNote::parse(&format!("{}\n{signature}", "x".repeat(bytes - 1 - signature.len())))
+    };
+    long(MAX_NOTE_BYTES).unwrap();
+    let error = long(MAX_NOTE_BYTES + 1).unwrap_err();
+    assert_eq!(format!("{error}"), "signed note: it is longer than 1000000 bytes");
+    // The fifth line of the note: two of text, a blank one, a signature that can be read.
+    let error = SignedNote::parse(&format!("a\nb\n\n{good}— n\n")).unwrap_err();
+    assert_eq!(format!("{error}"), "signed note: line 5 is not a signature");
     for key in ["", "a+b", "a b+00000000+AQ==", &KEY.replace("c74f", "c74e"), &KEY[..40]] {
         assert!(key.parse::<VerifierKey>().is_err(), "{key:?}");
     }

@@ -109,20 +109,57 @@ fn every_rule_refuses_what_breaks_it() {
     rule(refused(|o| o.disposition = Disposition::InFlight), "in flight");
 }
 
-#[test]
-fn a_rejection_admits_only_abandoned() {
+fn rejection() -> Evidence {
     let case = case();
     let mut input = case.input;
     input.budget_limit_microunits = 0;
     let decision = case.snapshot.prescribe(input);
     assert!(decision.is_rejected());
-    let evidence = Evidence::of(&case.snapshot, input, &decision);
-    let cases = vectors().cases;
-    for vector in &cases {
-        let observation = vector.observation();
-        let bound = Outcome::bind(&evidence, observation);
-        assert_eq!(bound.is_ok(), observation.disposition == Disposition::Abandoned);
+    Evidence::of(&case.snapshot, input, &decision)
+}
+
+/// The rules as the format's table has them, over every combination of what they look at.
+#[test]
+fn every_combination_is_bound_or_refused_as_the_format_says() {
+    let decisions = [(evidence(), false), (rejection(), true)];
+    let base = vectors().cases[0].observation();
+    let propensities = [None, Some(0), Some(1), Some(9_999), Some(10_000), Some(10_001)];
+    let mut bound = 0;
+    for strategy in [Strategy::MaximizeUtility, Strategy::Explore, Strategy::Human] {
+        let admitted: &[Option<u16>] = match strategy {
+            Strategy::MaximizeUtility => &[Some(10_000)],
+            Strategy::Explore => &[Some(1), Some(9_999), Some(10_000)],
+            Strategy::Human => &[None],
+        };
+        for (propensity_bps, present) in
+            propensities.into_iter().flat_map(|p| (0..8_u8).map(move |present| (p, present)))
+        {
+            let (cost, latency, success) = (present & 1 != 0, present & 2 != 0, present & 4 != 0);
+            for (disposition, measured) in [
+                (Disposition::Applied, present != 0),
+                (Disposition::Abandoned, present == 0),
+                (Disposition::InFlight, !success),
+            ] {
+                let observation = Observation {
+                    strategy,
+                    propensity_bps,
+                    disposition,
+                    realized_cost_microunits: cost.then_some(0),
+                    realized_latency_ms: latency.then_some(0),
+                    succeeded: success.then_some(false),
+                    ..base
+                };
+                for (evidence, rejected) in &decisions {
+                    let allowed = !rejected || disposition == Disposition::Abandoned;
+                    let expected = admitted.contains(&propensity_bps) && measured && allowed;
+                    let found = Outcome::bind(evidence, observation).is_ok();
+                    assert_eq!(found, expected, "{observation:?} rejected {rejected}");
+                    bound += u32::from(found);
+                }
+            }
+        }
     }
+    assert_eq!(bound, 5 * (7 + 1 + 4) + 5);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use calybris_kernel::digest::HexDigest;
 use calybris_kernel::{KernelDecision, KernelInput, PolicySnapshot};
 
 use super::{RECEIPT_SIGNATURE_TAG, Receipt, WalPosition};
+use crate::audit::AuditBundle;
 use crate::envelope::ProofEnvelope;
 use crate::error::EvidenceError;
 use crate::evidence::Evidence;
@@ -28,7 +29,8 @@ pub enum Item {
     Log,
     /// The state transition is the one at hand.
     State,
-    /// The decision's envelope names the ledger at hand, which is conserved.
+    /// The decision's envelope names the ledger at hand, which is conserved. An envelope is signed by
+    /// nobody: the parts agree, no more.
     Ledger,
 }
 
@@ -86,12 +88,26 @@ pub struct DecisionFacts<'a> {
     pub decision: &'a KernelDecision,
 }
 
-/// What the verifier knows about the log.
+/// What the verifier knows about the log: an entry, what it says, and why it counts.
 #[derive(Clone, Copy, Debug)]
-pub enum LogFacts<'a> {
-    /// An entry of a log whose chain the verifier has verified up to a head it trusts.
-    VerifiedEntry(WalPosition),
-    /// A proof that the entry is under a tree head the verifier trusts, such as a checkpoint's.
+pub struct LogFacts<'a> {
+    /// The entry, its hash recomputed by the verifier from its payload.
+    pub entry: WalPosition,
+    /// The bundle of the record in that payload, which [`AuditedRecord::check_digests`] accepts. Without it a
+    /// receipt could name an entry about another decision.
+    ///
+    /// [`AuditedRecord::check_digests`]: crate::AuditedRecord::check_digests
+    pub audit: &'a AuditBundle,
+    /// Why the entry is one of the log's.
+    pub standing: LogStanding<'a>,
+}
+
+/// Why an entry is one of the log's.
+#[derive(Clone, Copy, Debug)]
+pub enum LogStanding<'a> {
+    /// The verifier has verified the log's chain through it up to a head it trusts.
+    VerifiedChain,
+    /// A proof shows it under a tree head the verifier trusts, such as a checkpoint's.
     Inclusion {
         /// The proof.
         proof: &'a InclusionProof,
@@ -230,14 +246,8 @@ fn claims(receipt: &Receipt) -> Finding {
 
 fn replay(receipt: &Receipt, facts: &DecisionFacts<'_>) -> Result<(), EvidenceError> {
     let evidence = Evidence::of(facts.policy, facts.input, facts.decision);
-    let digests = [
-        ("policy_digest_hex", receipt.policy_digest_hex, evidence.policy_digest()),
-        ("input_digest_hex", receipt.input_digest_hex, evidence.input_digest()),
-        ("decision_digest_hex", receipt.decision_digest_hex, evidence.decision_digest()),
-    ];
-    for (what, found, expected) in digests {
-        EvidenceError::digest(what, found, expected)?;
-    }
+    let digests = [evidence.policy_digest(), evidence.input_digest(), evidence.decision_digest()];
+    same_decision(receipt, digests)?;
     let (policy_epoch, catalog_epoch) = evidence.epochs();
     EvidenceError::number("policy_epoch", receipt.policy_epoch, policy_epoch)?;
     EvidenceError::number("catalog_epoch", receipt.catalog_epoch, catalog_epoch)?;
@@ -269,19 +279,38 @@ fn log(receipt: &Receipt, facts: Option<LogFacts<'_>>) -> Finding {
     let Some(facts) = facts else {
         return Finding::NotChecked("no log is at hand");
     };
-    Finding::from_check(match facts {
-        LogFacts::VerifiedEntry(entry) => {
-            EvidenceError::number("wal.sequence", claimed.sequence, entry.sequence).and_then(|()| {
-                EvidenceError::digest("wal.entry_hash", claimed.entry_hash, entry.entry_hash)
-            })
-        }
-        LogFacts::Inclusion { proof, head } => {
+    Finding::from_check(logged(receipt, claimed, &facts))
+}
+
+fn logged(
+    receipt: &Receipt,
+    claimed: WalPosition,
+    facts: &LogFacts<'_>,
+) -> Result<(), EvidenceError> {
+    let LogFacts { entry, audit, standing } = facts;
+    EvidenceError::number("wal.sequence", claimed.sequence, entry.sequence)?;
+    EvidenceError::digest("wal.entry_hash", claimed.entry_hash, entry.entry_hash)?;
+    let logged = [audit.policy_digest_hex, audit.input_digest_hex, audit.decision_digest_hex];
+    same_decision(receipt, logged)?;
+    match standing {
+        LogStanding::VerifiedChain => Ok(()),
+        LogStanding::Inclusion { proof, head } => {
             // Sequences count from 1, leaves from 0.
             let sequence = proof.leaf_index.saturating_add(1);
-            EvidenceError::number("wal.sequence", claimed.sequence, sequence)
-                .and_then(|()| proof.verify(&claimed.entry_hash.to_bytes(), head))
+            EvidenceError::number("wal.sequence", claimed.sequence, sequence)?;
+            proof.verify(&claimed.entry_hash.to_bytes(), head)
         }
-    })
+    }
+}
+
+/// Refuses facts about another decision, by their digests of policy, request and decision.
+fn same_decision(
+    receipt: &Receipt,
+    [policy, input, decision]: [HexDigest; 3],
+) -> Result<(), EvidenceError> {
+    EvidenceError::digest("policy_digest_hex", receipt.policy_digest_hex, policy)?;
+    EvidenceError::digest("input_digest_hex", receipt.input_digest_hex, input)?;
+    EvidenceError::digest("decision_digest_hex", receipt.decision_digest_hex, decision)
 }
 
 fn state(receipt: &Receipt, known: Option<StateTransition>) -> Finding {
@@ -291,28 +320,33 @@ fn state(receipt: &Receipt, known: Option<StateTransition>) -> Finding {
     let Some(known) = known else {
         return Finding::NotChecked("no state transition is at hand");
     };
-    let (before, after) = (known.state_digest_before_hex, known.state_digest_after_hex);
-    let checks = EvidenceError::number("state.step", claimed.step, known.step)
-        .and_then(|()| {
-            let what = "state.state_digest_before_hex";
-            EvidenceError::digest(what, claimed.state_digest_before_hex, before)
-        })
-        .and_then(|()| {
-            let what = "state.state_digest_after_hex";
-            EvidenceError::digest(what, claimed.state_digest_after_hex, after)
-        });
-    Finding::from_check(checks)
+    Finding::from_check(same_transition(&claimed, &known))
+}
+
+fn same_transition(
+    claimed: &StateTransition,
+    known: &StateTransition,
+) -> Result<(), EvidenceError> {
+    EvidenceError::number("state.step", claimed.step, known.step)?;
+    let (claims, knows) = (claimed.state_digest_before_hex, known.state_digest_before_hex);
+    EvidenceError::digest("state.state_digest_before_hex", claims, knows)?;
+    let (claims, knows) = (claimed.state_digest_after_hex, known.state_digest_after_hex);
+    EvidenceError::digest("state.state_digest_after_hex", claims, knows)
 }
 
 fn ledger(receipt: &Receipt, facts: &LedgerFacts<'_>) -> Result<(), EvidenceError> {
     let envelope = facts.envelope;
-    let digests = [
-        ("envelope policy digest", envelope.policy_digest_hex, receipt.policy_digest_hex),
-        ("envelope input digest", envelope.input_digest_hex, receipt.input_digest_hex),
-        ("envelope decision digest", envelope.decision_digest_hex, receipt.decision_digest_hex),
-    ];
-    for (what, found, expected) in digests {
-        EvidenceError::digest(what, found, expected)?;
+    let digests =
+        [envelope.policy_digest_hex, envelope.input_digest_hex, envelope.decision_digest_hex];
+    same_decision(receipt, digests)?;
+    if !envelope.replay_valid {
+        return Err(EvidenceError::Refused("the envelope itself says the decision did not replay"));
+    }
+    if let (Some(claimed), Some(sequence)) = (receipt.wal, envelope.wal_sequence) {
+        EvidenceError::number("wal.sequence", claimed.sequence, sequence)?;
+    }
+    if let (Some(claimed), Some(entry_hash)) = (receipt.wal, envelope.wal_entry_hash) {
+        EvidenceError::digest("wal.entry_hash", claimed.entry_hash, entry_hash)?;
     }
     let (Some(version), Some(digest)) =
         (envelope.budget_snapshot_version, envelope.ledger_digest_hex)

@@ -6,10 +6,13 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::envelope::ProofEnvelopeBuilder;
+use crate::audit::AuditBundle;
+use crate::envelope::{ProofEnvelope, ProofEnvelopeBuilder};
 use crate::merkle::MerkleTree;
+use crate::signature::TrustedKeys;
 use crate::signature::tests::{SIGNED_AT, signer, trusted};
 use crate::tests::{Case, case};
+use crate::verify::audit_bundle;
 
 #[derive(serde::Deserialize)]
 struct Vectors {
@@ -71,75 +74,209 @@ fn worked_receipts_are_reproduced() {
     assert_eq!(variants.len(), 4);
 }
 
-#[test]
-fn every_item_is_established_with_the_facts_and_required_without_them() {
-    let (case, receipt) = full_receipt();
-    let trusted = trusted();
-    let digest = HexDigest::new(&[5; 32]);
-    let builder = ProofEnvelopeBuilder::new(&case.snapshot, case.input, &case.decision);
-    let envelope = builder.budget(3, digest).build();
-    let ledger = LedgerFacts {
-        envelope: &envelope,
-        snapshot_version: 3,
-        ledger_digest: digest,
-        conserved: true,
-    };
-    let (policy, input, decision) = (&case.snapshot, case.input, &case.decision);
-    let context = ReceiptContext {
-        decision: Some(DecisionFacts { policy, input, decision }),
-        trusted_keys: Some(&trusted),
-        log: Some(LogFacts::VerifiedEntry(receipt.wal.unwrap())),
-        state: receipt.state,
-        ledger: Some(ledger),
-    };
-    let verdict = verify_receipt(&receipt, &context);
-    verdict.require(&Item::ALL).unwrap();
-    assert!(verdict.items().all(|(_, finding)| *finding == Finding::Established));
+/// Everything a verifier can have at hand about the full receipt.
+struct Facts {
+    case: Case,
+    receipt: Receipt,
+    trusted: TrustedKeys,
+    audit: AuditBundle,
+    envelope: ProofEnvelope,
+}
 
-    // With nothing at hand only the claims hold, and nothing may be required beyond them.
-    let nothing = verify_receipt(&receipt, &ReceiptContext::default());
-    nothing.require(&[]).unwrap();
-    for item in Item::ALL {
-        let refused = nothing.require(&[item]);
-        assert_eq!(refused.is_ok(), item == Item::Claims, "{item}");
+const LEDGER: [u8; 32] = [5; 32];
+
+fn facts() -> Facts {
+    let (case, receipt) = full_receipt();
+    let audit = audit_bundle(&case.snapshot, case.input, &case.decision);
+    let wal = receipt.wal.unwrap();
+    let envelope = ProofEnvelopeBuilder::new(&case.snapshot, case.input, &case.decision)
+        .budget(3, LEDGER)
+        .wal(wal.sequence, wal.entry_hash)
+        .build();
+    Facts { case, receipt, trusted: trusted(), audit, envelope }
+}
+
+impl Facts {
+    fn log(&self) -> LogFacts<'_> {
+        let (entry, audit) = (self.receipt.wal.unwrap(), &self.audit);
+        LogFacts { entry, audit, standing: LogStanding::VerifiedChain }
     }
 
-    // One false fact refutes its item and no other, and fails even where nothing is required.
-    let only = |wrong: &ReceiptContext<'_>, item: Item| {
-        let verdict = verify_receipt(&receipt, wrong);
+    fn ledger(&self) -> LedgerFacts<'_> {
+        LedgerFacts {
+            envelope: &self.envelope,
+            snapshot_version: 3,
+            ledger_digest: LEDGER.into(),
+            conserved: true,
+        }
+    }
+
+    fn context(&self) -> ReceiptContext<'_> {
+        let case = &self.case;
+        ReceiptContext {
+            decision: Some(DecisionFacts {
+                policy: &case.snapshot,
+                input: case.input,
+                decision: &case.decision,
+            }),
+            trusted_keys: Some(&self.trusted),
+            log: Some(self.log()),
+            state: self.receipt.state,
+            ledger: Some(self.ledger()),
+        }
+    }
+
+    /// One false fact refutes its item and no other, and fails even where nothing is required.
+    #[track_caller]
+    fn refutes(&self, item: Item, context: ReceiptContext<'_>) {
+        let verdict = verify_receipt(&self.receipt, &context);
         for (other, finding) in verdict.items() {
             let refuted = matches!(finding, Finding::Refuted(_));
             assert_eq!(refuted, other == item, "{other} when {item} is false");
         }
         assert!(verdict.require(&[]).is_err());
-    };
+    }
+}
+
+#[test]
+fn every_item_is_established_with_the_facts_and_required_without_them() {
+    let facts = facts();
+    let verdict = verify_receipt(&facts.receipt, &facts.context());
+    verdict.require(&Item::ALL).unwrap();
+    assert!(verdict.items().all(|(_, finding)| *finding == Finding::Established));
+    let names: Vec<_> = verdict.items().map(|(item, _)| std::format!("{item}")).collect();
+    assert_eq!(names, ["claims", "replay", "signature", "log", "state", "ledger"]);
+
+    // With nothing at hand only the claims hold, and nothing may be required beyond them.
+    let nothing = verify_receipt(&facts.receipt, &ReceiptContext::default());
+    nothing.require(&[]).unwrap();
+    for item in Item::ALL {
+        let refused = nothing.require(&[item]);
+        assert_eq!(refused.is_ok(), item == Item::Claims, "{item}");
+        let checked = *nothing.finding(item) == Finding::Established;
+        assert_eq!(checked, item == Item::Claims, "{item}");
+    }
+    // A receipt that names nothing and that nobody signed establishes as little with all facts at hand.
+    let mut bare = facts.receipt.clone();
+    (bare.state, bare.wal, bare.signature) = (None, None, None);
+    bare.claims_digest_hex = bare.claims_digest();
+    let verdict = verify_receipt(&bare, &facts.context());
+    verdict.require(&[Item::Replay, Item::Ledger]).unwrap();
+    for item in [Item::Signature, Item::Log, Item::State] {
+        assert!(verdict.require(&[item]).is_err(), "{item}");
+    }
+}
+
+#[test]
+fn a_false_decision_or_key_refutes_its_item() {
+    let facts = facts();
+    let (context, case) = (facts.context(), &facts.case);
+    let (policy, input) = (&case.snapshot, case.input);
     let mut forged = case.decision;
     forged.estimated_cost_microunits += 1;
-    let facts = DecisionFacts { policy, input, decision: &forged };
-    only(&ReceiptContext { decision: Some(facts), ..context }, Item::Replay);
-    let nobody = crate::signature::TrustedKeys::default();
-    only(&ReceiptContext { trusted_keys: Some(&nobody), ..context }, Item::Signature);
-    let elsewhere = WalPosition { sequence: 6, ..receipt.wal.unwrap() };
-    let log = Some(LogFacts::VerifiedEntry(elsewhere));
-    only(&ReceiptContext { log, ..context }, Item::Log);
-    let state = receipt.state.map(|state| StateTransition { step: state.step + 1, ..state });
-    only(&ReceiptContext { state, ..context }, Item::State);
+    let decision = Some(DecisionFacts { policy, input, decision: &forged });
+    facts.refutes(Item::Replay, ReceiptContext { decision, ..context });
+    let trusted_keys = Some(&TrustedKeys::default());
+    facts.refutes(Item::Signature, ReceiptContext { trusted_keys, ..context });
+}
+
+#[test]
+fn a_false_entry_or_state_refutes_its_item() {
+    let facts = facts();
+    let (context, log, other) = (facts.context(), facts.log(), HexDigest::new(&[6; 32]));
+    for entry in
+        [WalPosition { sequence: 6, ..log.entry }, WalPosition { entry_hash: other, ..log.entry }]
+    {
+        let log = Some(LogFacts { entry, ..log });
+        facts.refutes(Item::Log, ReceiptContext { log, ..context });
+    }
+    // The log has the entry the receipt names, and that entry is about another decision.
+    for audit in [
+        AuditBundle { policy_digest_hex: other, ..facts.audit },
+        AuditBundle { input_digest_hex: other, ..facts.audit },
+        AuditBundle { decision_digest_hex: other, ..facts.audit },
+    ] {
+        let log = Some(LogFacts { audit: &audit, ..log });
+        facts.refutes(Item::Log, ReceiptContext { log, ..context });
+    }
+    let known = facts.receipt.state.unwrap();
+    for state in [
+        StateTransition { step: known.step + 1, ..known },
+        StateTransition { state_digest_before_hex: other, ..known },
+        StateTransition { state_digest_after_hex: other, ..known },
+    ] {
+        facts.refutes(Item::State, ReceiptContext { state: Some(state), ..context });
+    }
+}
+
+#[test]
+fn a_false_ledger_or_envelope_refutes_the_ledger() {
+    let facts = facts();
+    let (context, ledger, other) = (facts.context(), facts.ledger(), HexDigest::new(&[6; 32]));
     for ledger in [
         LedgerFacts { conserved: false, ..ledger },
         LedgerFacts { snapshot_version: 4, ..ledger },
-        LedgerFacts { ledger_digest: HexDigest::new(&[6; 32]), ..ledger },
+        LedgerFacts { ledger_digest: other, ..ledger },
     ] {
-        only(&ReceiptContext { ledger: Some(ledger), ..context }, Item::Ledger);
+        facts.refutes(Item::Ledger, ReceiptContext { ledger: Some(ledger), ..context });
     }
-    let bare = ProofEnvelopeBuilder::new(policy, input, decision).build();
-    let ledger = LedgerFacts { envelope: &bare, ..ledger };
-    only(&ReceiptContext { ledger: Some(ledger), ..context }, Item::Ledger);
+    let envelope = facts.envelope;
+    for envelope in [
+        ProofEnvelope { policy_digest_hex: other, ..envelope },
+        ProofEnvelope { input_digest_hex: other, ..envelope },
+        ProofEnvelope { decision_digest_hex: other, ..envelope },
+        ProofEnvelope { replay_valid: false, ..envelope },
+        ProofEnvelope { wal_sequence: Some(6), ..envelope },
+        ProofEnvelope { wal_entry_hash: Some(other), ..envelope },
+        ProofEnvelope { budget_snapshot_version: None, ..envelope },
+        ProofEnvelope { ledger_digest_hex: None, ..envelope },
+    ] {
+        let ledger = Some(LedgerFacts { envelope: &envelope, ..ledger });
+        facts.refutes(Item::Ledger, ReceiptContext { ledger, ..context });
+    }
+}
+
+/// A receipt whose issuer signed something false: every signature holds, and the replay refutes it.
+#[test]
+fn a_signed_falsehood_is_refuted_by_the_replay() {
+    let facts = facts();
+    let changes: [fn(&mut Receipt); 6] = [
+        |r| r.policy_epoch ^= 1,
+        |r| r.catalog_epoch ^= 1,
+        |r| r.replay_valid = false,
+        |r| r.policy_digest_hex = HexDigest::new(&[6; 32]),
+        |r| r.input_digest_hex = HexDigest::new(&[6; 32]),
+        |r| r.decision_digest_hex = HexDigest::new(&[6; 32]),
+    ];
+    let ReceiptContext { decision, trusted_keys, .. } = facts.context();
+    let context = ReceiptContext { decision, trusted_keys, ..ReceiptContext::default() };
+    for change in changes {
+        let mut receipt = facts.receipt.clone();
+        change(&mut receipt);
+        let receipt = receipt.sign(&signer(), SIGNED_AT);
+        let verdict = verify_receipt(&receipt, &context);
+        assert_eq!(*verdict.finding(Item::Claims), Finding::Established);
+        assert_eq!(*verdict.finding(Item::Signature), Finding::Established);
+        assert!(matches!(verdict.finding(Item::Replay), Finding::Refuted(_)));
+    }
+    // The policy gives another decision: the digests are those of the facts, the facts do not hold.
+    let mut case = facts.case;
+    case.decision.eligible_models += 1;
+    let evidence = Evidence::of(&case.snapshot, case.input, &case.decision);
+    let mut receipt = facts.receipt;
+    receipt.decision_digest_hex = evidence.decision_digest();
+    let (policy, input) = (&case.snapshot, case.input);
+    let decision = Some(DecisionFacts { policy, input, decision: &case.decision });
+    let verdict = verify_receipt(&receipt, &ReceiptContext { decision, ..Default::default() });
+    let refused =
+        Finding::Refuted(EvidenceError::Refused("the decision does not replay under the policy"));
+    assert_eq!(*verdict.finding(Item::Replay), refused);
 }
 
 #[test]
 fn inclusion_under_a_tree_head_establishes_the_log() {
-    let (_, receipt) = full_receipt();
-    let wal = receipt.wal.unwrap();
+    let facts = facts();
+    let wal = facts.receipt.wal.unwrap();
     let mut tree = MerkleTree::new();
     for entry in 0..9 {
         let hash = if entry == 4 { wal.entry_hash.to_bytes() } else { [entry; 32] };
@@ -147,8 +284,9 @@ fn inclusion_under_a_tree_head_establishes_the_log() {
     }
     let (proof, head) = (tree.inclusion_proof(4, 9).unwrap(), tree.head());
     let check = |proof, head| {
-        let log = Some(LogFacts::Inclusion { proof, head });
-        verify_receipt(&receipt, &ReceiptContext { log, ..ReceiptContext::default() })
+        let standing = LogStanding::Inclusion { proof, head };
+        let log = Some(LogFacts { standing, ..facts.log() });
+        verify_receipt(&facts.receipt, &ReceiptContext { log, ..ReceiptContext::default() })
     };
     check(&proof, &head).require(&[Item::Log]).unwrap();
     let other = tree.head_at(8).unwrap();
@@ -171,8 +309,7 @@ proptest! {
         at in any::<proptest::sample::Index>(),
         to in any::<u8>(),
     ) {
-        let (case, receipt) = full_receipt();
-        let trusted = trusted();
+        let Facts { case, receipt, trusted, .. } = facts();
         let (policy, input, decision) = (&case.snapshot, case.input, &case.decision);
         let context = ReceiptContext {
             decision: Some(DecisionFacts { policy, input, decision }),

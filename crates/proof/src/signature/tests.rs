@@ -104,6 +104,25 @@ fn names_are_bounded_and_weak_keys_refused() {
     assert!(verify_bytes("weak", &weak, b"any", &[0; 64]).is_err());
 }
 
+/// Encodings of y from p to 2^255 − 1 name points that have a shorter encoding; dalek reads them.
+#[test]
+fn a_public_key_has_one_encoding() {
+    let read: Vec<_> = (0xed..=0xff)
+        .flat_map(|low| [(low, 0x7f), (low, 0xff)])
+        .map(|(low, high)| {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (low, high);
+            key
+        })
+        .filter(|key| VerifyingKey::from_bytes(key).is_ok())
+        .collect();
+    assert!(read.len() > 10, "{}", read.len());
+    for key in read {
+        let refused = verify_bytes("k", &key, b"any", &[0; 64]);
+        assert!(matches!(refused, Err(EvidenceError::PublicKey { .. })), "{key:x?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
