@@ -138,7 +138,8 @@ const SELECTION: &[Provider] = &[
 /// # Errors
 /// When the list cannot be read or makes no valid policy.
 pub fn load() -> Result<Catalog, Box<dyn Error>> {
-    let options = PriceOptions { as_of: Some(PRICES_AS_OF.to_owned()), tiers: TierRule::Base };
+    let (as_of, tiers) = (Some(PRICES_AS_OF.to_owned()), TierRule::Base);
+    let options = PriceOptions { as_of, tiers, ..PriceOptions::default() };
     let list = PriceList::from_genai_prices(include_str!("../data/prices.json"), &options)?;
     let (mut models, mut names) = (Vec::new(), Vec::new());
     for ((provider, provider_id), first_id) in

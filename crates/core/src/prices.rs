@@ -1,11 +1,11 @@
 //! Published price lists, as integers.
 //!
 //! Prices are read as the decimal text they are published in and scaled to microunits per million tokens
-//! exactly, without a float anywhere. A price that is not a whole number of microunits is refused and listed,
-//! never rounded.
+//! exactly, without a float anywhere. A price that is not a whole number of microunits is refused and listed;
+//! or rounded and listed, by a rule that the caller states.
 //!
 //! ```
-//! use calybris_core::prices::{PriceList, PriceOptions, microunits_per_million};
+//! use calybris_core::prices::{PriceList, PriceOptions, Rounding, microunits_per_million};
 //!
 //! assert_eq!(microunits_per_million("2.50"), Ok(2_500_000)); // $2.50 per million tokens
 //! let error = microunits_per_million("0.18000000000000002").unwrap_err();
@@ -18,6 +18,17 @@
 //! let list = PriceList::from_genai_prices(json, &PriceOptions::default())?;
 //! assert_eq!(list.find("openai", "gpt-4o").unwrap().input_microunits_per_million, 2_500_000);
 //! assert_eq!(list.refused[0].to_string(), "openai/whisper-1: no input price per token");
+//!
+//! let json = r#"[{"id": "together", "models": [
+//!     {"id": "qwen", "prices": {"input_mtok": 0.18000000000000002, "output_mtok": 1}}
+//! ]}]"#;
+//! assert!(PriceList::from_genai_prices(json, &PriceOptions::default())?.prices.is_empty());
+//! let options = PriceOptions { rounding: Rounding::Up, ..PriceOptions::default() };
+//! let list = PriceList::from_genai_prices(json, &options)?;
+//! assert_eq!(
+//!     list.rounded[0].to_string(),
+//!     "together/qwen: input price 0.18000000000000002 became 180001 microunits per million tokens"
+//! );
 //! # Ok::<(), calybris_core::prices::PriceListError>(())
 //! ```
 
@@ -29,13 +40,18 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-pub use decimal::{PriceError, microunits_per_million, microunits_per_million_from_token};
+use decimal::Converted;
+pub use decimal::{
+    PriceError, Rounding, microunits_per_million, microunits_per_million_from_token,
+};
 
-/// A price list: what could be converted exactly, and what could not and why.
+/// A price list: what could be converted, what was rounded for it, and what could not be and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriceList {
     /// Usable prices, in the order of the list.
     pub prices: Vec<ListedPrice>,
+    /// Those of the usable prices that are not what was published, in the order of the list.
+    pub rounded: Vec<RoundedPrice>,
     /// Refused entries, in the order of the list.
     pub refused: Vec<RefusedPrice>,
 }
@@ -51,6 +67,21 @@ pub struct ListedPrice {
     pub input_microunits_per_million: u64,
     /// Price of a million output tokens, in microunits of the list's currency.
     pub output_microunits_per_million: u64,
+}
+
+/// A price that [`PriceOptions::rounding`] changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoundedPrice {
+    /// The provider, as the list names it.
+    pub provider: String,
+    /// The model, as the list names it.
+    pub model: String,
+    /// `input` or `output`.
+    pub direction: &'static str,
+    /// The price as it is published, in units of currency per token or per million tokens.
+    pub published: String,
+    /// What it became, in microunits of currency per million tokens.
+    pub microunits_per_million: u64,
 }
 
 /// An entry that gives no usable price.
@@ -79,7 +110,7 @@ pub enum RefusalReason {
     Dated,
     /// The price depends on the hour of the day.
     Hourly,
-    /// The price cannot be converted exactly.
+    /// The price cannot be converted.
     Price(PriceError),
     /// The entry is not of the documented shape.
     Malformed {
@@ -95,6 +126,8 @@ pub struct PriceOptions {
     pub as_of: Option<String>,
     /// What to do with prices that rise with the length of the prompt.
     pub tiers: TierRule,
+    /// What to do with prices that are finer than a microunit per million tokens.
+    pub rounding: Rounding,
 }
 
 /// What to do with a price that rises with the length of the prompt.
@@ -151,15 +184,29 @@ impl PriceList {
         self.prices.iter().find(|price| price.provider == provider && price.model == model)
     }
 
-    fn push(&mut self, provider: &str, model: &str, price: Result<(u64, u64), RefusalReason>) {
+    fn push(
+        &mut self,
+        provider: &str,
+        model: &str,
+        price: Result<(Converted<'_>, Converted<'_>), RefusalReason>,
+    ) {
         let (provider, model) = (provider.to_owned(), model.to_owned());
         match price {
-            Ok((input_microunits_per_million, output_microunits_per_million)) => {
+            Ok((input, output)) => {
+                for (direction, price) in [("input", input), ("output", output)] {
+                    self.rounded.extend(price.rounded_from.map(|published| RoundedPrice {
+                        provider: provider.clone(),
+                        model: model.clone(),
+                        direction,
+                        published: published.to_owned(),
+                        microunits_per_million: price.microunits,
+                    }));
+                }
                 self.prices.push(ListedPrice {
                     provider,
                     model,
-                    input_microunits_per_million,
-                    output_microunits_per_million,
+                    input_microunits_per_million: input.microunits,
+                    output_microunits_per_million: output.microunits,
                 });
             }
             Err(reason) => self.refused.push(RefusedPrice { provider, model, reason }),
@@ -185,17 +232,18 @@ impl PriceOptions {
 
 impl TierRule {
     /// Chooses between the price of short prompts and those of longer ones.
-    fn choose(
+    fn choose<'t>(
         self,
-        base: u64,
-        tiers: impl Iterator<Item = Result<u64, RefusalReason>>,
-    ) -> Result<u64, RefusalReason> {
+        base: Converted<'t>,
+        mut tiers: impl Iterator<Item = Result<Converted<'t>, RefusalReason>>,
+    ) -> Result<Converted<'t>, RefusalReason> {
         match self {
             Self::Refuse => Err(RefusalReason::Tiered),
             Self::Base => Ok(base),
-            Self::Highest => {
-                tiers.into_iter().try_fold(base, |highest, tier| Ok(highest.max(tier?)))
-            }
+            Self::Highest => tiers.try_fold(base, |highest, tier| {
+                let tier = tier?;
+                Ok(if tier.microunits > highest.microunits { tier } else { highest })
+            }),
         }
     }
 }
@@ -207,6 +255,16 @@ fn number_text(raw: &RawValue) -> &str {
 
 fn malformed(error: &serde_json::Error) -> RefusalReason {
     RefusalReason::Malformed { detail: error.to_string() }
+}
+
+impl fmt::Display for RoundedPrice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { provider, model, direction, published, microunits_per_million } = self;
+        write!(
+            f,
+            "{provider}/{model}: {direction} price {published} became {microunits_per_million} microunits per million tokens"
+        )
+    }
 }
 
 impl fmt::Display for RefusedPrice {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use calybris_core::kernel::{ALL_REGIONS, KernelModel, MAX_PROVIDER_ID};
 use calybris_core::policy_document::{NamedModel, PolicyDocument};
-use calybris_core::prices::{ListedPrice, PriceList, PriceOptions, TierRule};
+use calybris_core::prices::{ListedPrice, PriceList, PriceOptions, Rounding, TierRule};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
@@ -13,7 +13,7 @@ use crate::show::count;
 
 #[derive(clap::Subcommand, Debug)]
 pub(crate) enum Action {
-    /// Make a policy document from a price list; every price that is not exact is listed and refused
+    /// Make a policy document from a price list; every price that is not exact is listed, and refused or rounded
     Import(Import),
 }
 
@@ -36,6 +36,9 @@ pub(crate) struct Import {
     /// What to do with prices that rise with the length of the prompt
     #[arg(long, value_enum, default_value_t = Tiers::Refuse)]
     tiers: Tiers,
+    /// What to do with prices that are no whole number of microunits per million tokens
+    #[arg(long, value_enum, default_value_t = Round::Refuse)]
+    round: Round,
     /// Quality of every model, in basis points: a price list says nothing about it
     #[arg(long, value_name = "BPS", default_value_t = 8_000)]
     quality: u16,
@@ -65,6 +68,16 @@ enum Tiers {
     Highest,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Round {
+    /// Refuse the model
+    Refuse,
+    /// To the next whole microunit above: never below the published price
+    Up,
+    /// To the nearest whole microunit, halves up: undoes the binary rounding in `0.18000000000000002`
+    Nearest,
+}
+
 pub(crate) fn run(action: &Action) -> Result<Exit> {
     let Action::Import(arguments) = action;
     let options = PriceOptions {
@@ -74,6 +87,11 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
             Tiers::Base => TierRule::Base,
             Tiers::Highest => TierRule::Highest,
         },
+        rounding: match arguments.round {
+            Round::Refuse => Rounding::Refuse,
+            Round::Up => Rounding::Up,
+            Round::Nearest => Rounding::Nearest,
+        },
     };
     let json = files::text(&arguments.list)?;
     let list = match arguments.format {
@@ -81,17 +99,39 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
         Format::Litellm => PriceList::from_litellm(&json, &options),
     };
     let list = list.map_err(|error| Failure::file(&arguments.list, error))?;
-    let document = arguments.document(&list)?;
     let refused = list.refused.iter().filter(|r| arguments.wants(&r.provider, &r.model));
     let refused: Vec<_> = refused.map(|refused| format!("refused  {refused}\n")).collect();
-    eprint!("{}", refused.concat());
+    let rounded = list.rounded.iter().filter(|r| arguments.wants(&r.provider, &r.model));
+    let rounded: Vec<_> = rounded.map(|rounded| format!("rounded  {rounded}\n")).collect();
+    eprint!("{}", files::visible(&[rounded.concat(), refused.concat()].concat()));
+    let wanted = list.prices.iter().filter(|price| arguments.wants(&price.provider, &price.model));
+    let wanted: Vec<_> = wanted.collect();
+    let number = |n: usize| count(i128::try_from(n).unwrap_or_default());
+    if wanted.is_empty() {
+        let problem =
+            format!("no usable price of what was asked for, {} refused", number(refused.len()));
+        return Err(Failure::file(&arguments.list, problem));
+    }
+    let document = arguments.document(&wanted)?;
     eprintln!(
-        "imported {} models exactly, refused {}",
-        count(i128::try_from(document.models.len()).unwrap_or_default()),
-        count(i128::try_from(refused.len()).unwrap_or_default()),
+        "imported {} models, {} of their prices rounded, refused {}",
+        number(wanted.len()),
+        number(rounded.len()),
+        number(refused.len()),
     );
     files::write(arguments.output.as_deref(), &document.to_json()?)?;
     Ok(Exit::Verified)
+}
+
+impl Round {
+    /// Of the imported prices, in the document's description.
+    const fn as_prices_are(self) -> &'static str {
+        match self {
+            Self::Refuse => "exactly",
+            Self::Up => "and, where finer than a microunit, rounded up",
+            Self::Nearest => "and, where finer than a microunit, rounded to the nearest",
+        }
+    }
 }
 
 impl Import {
@@ -101,11 +141,9 @@ impl Import {
         among(&self.provider, provider) && among(&self.model, model)
     }
 
-    fn document(&self, list: &PriceList) -> Result<PolicyDocument> {
-        let wanted: Vec<_> =
-            list.prices.iter().filter(|price| self.wants(&price.provider, &price.model)).collect();
+    fn document(&self, wanted: &[&ListedPrice]) -> Result<PolicyDocument> {
         let mut providers = BTreeMap::new();
-        for price in &wanted {
+        for price in wanted {
             let next = u16::try_from(providers.len()).unwrap_or(u16::MAX);
             let id = *providers.entry(price.provider.as_str()).or_insert(next);
             if id > MAX_PROVIDER_ID {
@@ -115,14 +153,15 @@ impl Import {
                 )));
             }
         }
-        let models = (1..).zip(&wanted).map(|(id, price)| {
+        let models = (1..).zip(wanted).map(|(id, price)| {
             let provider_id = providers.get(price.provider.as_str()).copied().unwrap_or_default();
             self.model(id, provider_id, price)
         });
         let ids = providers.iter().map(|(name, id)| format!("{id} {name}"));
         let document = PolicyDocument {
             description: Some(format!(
-                "Prices imported exactly; quality and latency are placeholders. Providers: {}.",
+                "Prices imported {}; quality and latency are placeholders. Providers: {}.",
+                self.round.as_prices_are(),
                 ids.collect::<Vec<_>>().join(", ")
             )),
             currency: Some("USD".into()),

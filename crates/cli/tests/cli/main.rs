@@ -1,6 +1,8 @@
 //! The real command on real files: every subcommand, every exit code, and what is refused.
 
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod decide;
 #[cfg(test)]
 mod support;

@@ -4,10 +4,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    PriceList, PriceListError, PriceOptions, RefusalReason, malformed, microunits_per_million,
-    number_text,
-};
+use super::decimal::{Converted, PER_MILLION, scaled};
+use super::{PriceList, PriceListError, PriceOptions, RefusalReason, malformed, number_text};
 
 #[derive(Deserialize)]
 struct Provider<'a> {
@@ -71,13 +69,16 @@ pub(super) fn read(json: &str, options: &PriceOptions) -> Result<PriceList, Pric
     Ok(list)
 }
 
-fn model_price(raw: &RawValue, options: &PriceOptions) -> Result<(u64, u64), RefusalReason> {
+fn model_price<'a>(
+    raw: &'a RawValue,
+    options: &PriceOptions,
+) -> Result<(Converted<'a>, Converted<'a>), RefusalReason> {
     let prices = if raw.get().starts_with('[') {
         prices_in_force(raw, options)?
     } else {
         serde_json::from_str(raw.get()).map_err(|error| malformed(&error))?
     };
-    let price = |direction, raw: Option<&RawValue>| {
+    let price = |direction, raw: Option<&'a RawValue>| {
         direction_price(raw.ok_or(RefusalReason::Missing { direction })?, options)
     };
     Ok((price("input", prices.input_mtok)?, price("output", prices.output_mtok)?))
@@ -102,12 +103,16 @@ fn prices_in_force<'a>(
     latest.map(|entry| entry.prices).ok_or(RefusalReason::Dated)
 }
 
-fn direction_price(raw: &RawValue, options: &PriceOptions) -> Result<u64, RefusalReason> {
-    let exact =
-        |raw: &RawValue| microunits_per_million(number_text(raw)).map_err(RefusalReason::Price);
+fn direction_price<'a>(
+    raw: &'a RawValue,
+    options: &PriceOptions,
+) -> Result<Converted<'a>, RefusalReason> {
+    let convert = |raw: &'a RawValue| {
+        scaled(number_text(raw), PER_MILLION, options.rounding).map_err(RefusalReason::Price)
+    };
     if !raw.get().starts_with('{') {
-        return exact(raw);
+        return convert(raw);
     }
     let tiered: Tiered<'_> = serde_json::from_str(raw.get()).map_err(|error| malformed(&error))?;
-    options.tiers.choose(exact(tiered.base)?, tiered.tiers.iter().map(|tier| exact(tier.price)))
+    options.tiers.choose(convert(tiered.base)?, tiered.tiers.iter().map(|tier| convert(tier.price)))
 }

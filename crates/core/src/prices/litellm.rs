@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{
-    PriceList, PriceListError, PriceOptions, RefusalReason, malformed,
-    microunits_per_million_from_token, number_text,
-};
+use super::decimal::{Converted, PER_TOKEN, scaled};
+use super::{PriceList, PriceListError, PriceOptions, RefusalReason, malformed, number_text};
 
 /// The entry that documents the format.
 const SAMPLE: &str = "sample_spec";
@@ -29,20 +27,22 @@ pub(super) fn read(json: &str, options: &PriceOptions) -> Result<PriceList, Pric
     Ok(list)
 }
 
-fn model_price(entry: &Entry<'_>, options: &PriceOptions) -> Result<(u64, u64), RefusalReason> {
+fn model_price<'a>(
+    entry: &Entry<'a>,
+    options: &PriceOptions,
+) -> Result<(Converted<'a>, Converted<'a>), RefusalReason> {
+    let convert = |raw: &'a RawValue| {
+        scaled(number_text(raw), PER_TOKEN, options.rounding).map_err(RefusalReason::Price)
+    };
     let price = |direction, member: &str| {
         let raw = entry.get(member).ok_or(RefusalReason::Missing { direction })?;
-        let base = exact(raw)?;
+        let base = convert(raw)?;
         let above = [member, "_above_"].concat();
         let longer = || entry.iter().filter(|(name, _)| name.starts_with(&above));
         if longer().next().is_none() {
             return Ok(base);
         }
-        options.tiers.choose(base, longer().map(|(_, raw)| exact(raw)))
+        options.tiers.choose(base, longer().map(|(_, raw)| convert(raw)))
     };
     Ok((price("input", "input_cost_per_token")?, price("output", "output_cost_per_token")?))
-}
-
-fn exact(raw: &RawValue) -> Result<u64, RefusalReason> {
-    microunits_per_million_from_token(number_text(raw)).map_err(RefusalReason::Price)
 }

@@ -1,4 +1,4 @@
-//! Prices: exact or refused, never rounded.
+//! Prices: exact, refused, or rounded by the rule that was asked for and listed.
 
 use proptest::prelude::*;
 
@@ -37,7 +37,7 @@ const LITELLM: &str = r#"{
 }"#;
 
 fn options(as_of: Option<&str>, tiers: TierRule) -> PriceOptions {
-    PriceOptions { as_of: as_of.map(str::to_owned), tiers }
+    PriceOptions { as_of: as_of.map(str::to_owned), tiers, ..PriceOptions::default() }
 }
 
 fn price_of(list: &PriceList, provider: &str, model: &str) -> Option<(u64, u64)> {
@@ -134,6 +134,44 @@ fn litellm_prices_are_per_token() {
     assert_eq!(price_of(&highest, "vertex", "gemini"), Some((2_500_000, 10_000_000)));
 }
 
+fn rounded(list: &PriceList) -> Vec<String> {
+    list.rounded.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_price_that_is_too_fine_is_rounded_by_the_rule_and_listed() {
+    let options = |rounding| PriceOptions { rounding, ..PriceOptions::default() };
+    let read = |rounding| PriceList::from_genai_prices(GENAI, &options(rounding)).unwrap();
+    let exact = read(Rounding::Refuse);
+    assert_eq!((price_of(&exact, "together", "qwen"), exact.rounded.len()), (None, 0));
+    for (rounding, became) in [(Rounding::Up, 180_001), (Rounding::Nearest, 180_000)] {
+        let list = read(rounding);
+        assert_eq!(price_of(&list, "together", "qwen"), Some((became, 1_000_000)));
+        let line = format!(
+            "together/qwen: input price 0.18000000000000002 became {became} microunits per million tokens"
+        );
+        // Prices that are exact stay as they are, and everything else that is refused stays refused.
+        assert_eq!(rounded(&list), [line]);
+        assert_eq!(price_of(&list, "openai", "gpt-4o"), Some((2_500_000, 10_000_000)));
+        assert_eq!(list.refused.len(), exact.refused.len() - 1);
+    }
+}
+
+#[test]
+fn the_rounding_of_a_tier_is_listed_when_the_tier_is_chosen() {
+    let json = r#"{"m": {"litellm_provider": "p", "input_cost_per_token": 1e-06,
+        "input_cost_per_token_above_128k_tokens": 2.0000000000004e-06, "output_cost_per_token": 1.5e-12}}"#;
+    let read = |tiers, rounding| {
+        let options = PriceOptions { tiers, rounding, ..PriceOptions::default() };
+        PriceList::from_litellm(json, &options).unwrap()
+    };
+    let input = "p/m: input price 2.0000000000004e-06 became 2000001 microunits per million tokens";
+    let output = "p/m: output price 1.5e-12 became 2 microunits per million tokens";
+    assert_eq!(rounded(&read(TierRule::Highest, Rounding::Up)), [input, output]);
+    assert_eq!(rounded(&read(TierRule::Base, Rounding::Nearest)), [output]);
+    assert_eq!(read(TierRule::Base, Rounding::Refuse).refused.len(), 1);
+}
+
 #[test]
 fn what_is_no_list_is_an_error() {
     for json in ["", "{}", "[{}]", "3"] {
@@ -159,9 +197,28 @@ proptest! {
         prop_assert_eq!(microunits_per_million(&scientific).ok(), expected);
     }
 
+    /// Up is the least whole number not below, nearest the one at most half away, halves up; both are exact
+    /// where the price is, and say so.
+    #[test]
+    fn rounding_is_what_its_rule_says(value in 0..u64::MAX / 2, places in 0_u32..12) {
+        let unit = 10_u64.pow(places);
+        let (whole, rest) = (value / unit, value % unit);
+        let text = format!("{value}e-{}", places + 6);
+        let price = |rounding| decimal::scaled(&text, decimal::PER_MILLION, rounding).unwrap();
+        let (up, nearest) = (price(Rounding::Up), price(Rounding::Nearest));
+        prop_assert_eq!(up.microunits, whole + u64::from(rest > 0));
+        prop_assert_eq!(nearest.microunits, whole + u64::from(rest > 0 && rest * 2 >= unit));
+        for price in [up, nearest] {
+            prop_assert_eq!(price.rounded_from, (rest > 0).then_some(text.as_str()));
+        }
+    }
+
     #[test]
     fn no_text_panics(text in "[-+0-9.eE]{0,24}|.{0,12}") {
         let _ = microunits_per_million(&text);
         let _ = microunits_per_million_from_token(&text);
+        for rounding in [Rounding::Up, Rounding::Nearest] {
+            let _ = decimal::scaled(&text, decimal::PER_TOKEN, rounding);
+        }
     }
 }
