@@ -31,6 +31,15 @@ pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text(path)?).map_err(|error| Failure::file(path, error))
 }
 
+/// Refuses to write over the log, or into its folder.
+pub(crate) fn require_apart(output: &Path, log: &Path) -> Result<()> {
+    let (Ok(there), Ok(log)) = (output.canonicalize(), log.canonicalize()) else { return Ok(()) };
+    if there.starts_with(log) {
+        return Err(Failure::file(output, "this is the log: it would be overwritten"));
+    }
+    Ok(())
+}
+
 /// Writes a file, or standard output when there is none.
 pub(crate) fn write(path: Option<&Path>, contents: &str) -> Result<()> {
     match path {

@@ -6,19 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use calybris_core::digest::HexDigest;
-use calybris_core::proof::AuditedRecord;
 use calybris_core::proof::chain::{ChainHash, ChainKey, WalAnchor, link_hash};
 use calybris_core::proof::merkle::{MerkleFrontier, TreeHead};
 use calybris_core::wal::{
     MAX_ENTRY_BYTES, Tail, Trust, WalEntry, WalOptions, inspect, visit_wal_with,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
+use crate::record::Record;
 
 /// An entry with its payload as written.
 pub(crate) type RawEntry = WalEntry<Box<RawValue>>;
@@ -114,15 +112,12 @@ impl Log {
         Err(failure.at(&self.path, report.sequence))
     }
 
-    /// Gives every audited record to `visit`; `Err` is an entry that is none.
-    pub(crate) fn visit_records<M: DeserializeOwned>(
+    /// Gives every audited record to `visit`; `Err` says why an entry is none.
+    pub(crate) fn visit_records(
         &self,
-        mut visit: impl FnMut(u64, ChainHash, std::result::Result<AuditedRecord<M>, String>),
+        mut visit: impl FnMut(u64, ChainHash, std::result::Result<Record<'_>, String>),
     ) -> Result<WalAnchor> {
-        self.visit(|entry| {
-            let record = serde_json::from_str(entry.data.get()).map_err(|error| error.to_string());
-            visit(entry.sequence, entry.entry_hash, record);
-        })
+        self.visit(|entry| visit(entry.sequence, entry.entry_hash, Record::read(entry.data.get())))
     }
 
     /// The head of the log's tree, whole or as it was with `size` entries; none when it never had that many.
@@ -238,11 +233,4 @@ fn progress(path: &Path) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// The tenant a record's metadata names: its member `tenant` or `tenant_id`, or the metadata itself when
-/// it is a text.
-pub(crate) fn tenant(metadata: &Value) -> &str {
-    let member = || metadata.get("tenant").or_else(|| metadata.get("tenant_id"));
-    metadata.as_str().or_else(|| member()?.as_str()).unwrap_or("-")
 }

@@ -10,6 +10,7 @@ mod log;
 mod nearest;
 mod options;
 mod policies;
+mod record;
 mod show;
 mod tally;
 mod verdict;

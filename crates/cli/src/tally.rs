@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use calybris_core::proof::AuditedRecord;
+use calybris_core::kernel::KernelDecision;
 use calybris_core::proof::chain::WalAnchor;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use crate::exit::Result;
-use crate::log::{Log, tenant};
+use crate::log::Log;
+use crate::record::Record;
 
 /// Decisions and spend of one model, tenant or reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,8 +32,7 @@ pub(crate) fn as_text<S: Serializer>(
 }
 
 impl Sum {
-    fn add<M>(&mut self, record: &AuditedRecord<M>) {
-        let decision = &record.decision;
+    fn add(&mut self, decision: &KernelDecision) {
         self.decisions += 1;
         self.executed += u64::from(decision.is_requested_execution());
         self.substituted += u64::from(decision.is_substitution());
@@ -79,11 +78,12 @@ impl Tally {
     }
 
     /// Counts one record.
-    pub(crate) fn add(&mut self, record: &AuditedRecord<Value>) {
-        self.total.add(record);
-        self.models.entry(record.decision.selected_model_id).or_default().add(record);
-        group(&mut self.tenants, tenant(&record.metadata)).add(record);
-        self.reasons.entry(record.decision.reason.as_str()).or_default().add(record);
+    pub(crate) fn add(&mut self, record: &Record<'_>) {
+        let decision = &record.audited.decision;
+        self.total.add(decision);
+        self.models.entry(decision.selected_model_id).or_default().add(decision);
+        group(&mut self.tenants, &record.tenant).add(decision);
+        self.reasons.entry(decision.reason.as_str()).or_default().add(decision);
     }
 }
 

@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use calybris_core::kernel::digest::HexDigest;
 use calybris_core::policy_document::PolicyDocument;
-use calybris_core::proof::AuditedRecord;
 use calybris_core::proof::chain::ChainKey;
 use calybris_core::proof::note::SignedNote;
-use serde_json::Value;
 
 use crate::commands::checkpoint::CheckpointKeys;
 use crate::decision_bundle::{BUNDLE_SCHEMA, DecisionBundle};
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
-use crate::log::tenant;
+use crate::record::Record;
 use crate::verdict::{Item, Verdict};
 
 #[derive(clap::Args, Debug)]
@@ -75,7 +73,7 @@ fn entry_item(bundle: &DecisionBundle, arguments: &Arguments) -> Result<Item> {
 
 /// Whether the decision replays under the bundle's policy, and whether that is a policy the checker knows.
 fn decision_items(bundle: &DecisionBundle, known: Option<HexDigest>) -> (Item, Item) {
-    let record: AuditedRecord<Value> = match serde_json::from_str(&bundle.entry.payload) {
+    let record = match Record::read(&bundle.entry.payload) {
         Ok(record) => record,
         Err(error) => {
             let why = format!("the entry is no audited record: {error}");
@@ -86,7 +84,7 @@ fn decision_items(bundle: &DecisionBundle, known: Option<HexDigest>) -> (Item, I
         None => Item::not_checked("the bundle carries no policy"),
         Some(document) => Item::from_check(replay(&record, document)),
     };
-    let found = record.audit.policy_digest_hex;
+    let found = record.audited.audit.policy_digest_hex;
     let policy = match known {
         None => Item::not_checked(format!(
             "the decision names policy {found}: compare it with the one you know, with --policy-digest"
@@ -102,19 +100,19 @@ fn decision_items(bundle: &DecisionBundle, known: Option<HexDigest>) -> (Item, I
     (replayed, policy)
 }
 
-fn replay(record: &AuditedRecord<Value>, document: &PolicyDocument) -> Result<String> {
+fn replay(record: &Record<'_>, document: &PolicyDocument) -> Result<String> {
     let snapshot = document.snapshot()?;
-    if !record.replay(&snapshot).is_valid() {
+    if !record.audited.replay(&snapshot).is_valid() {
         let problem = "the decision does not replay under the bundle's policy";
         return Err(Failure::new(Exit::Tampered, problem).meaning(
             "The policy or the record was changed, or the decision was never made by this policy.",
         ));
     }
-    let decision = &record.decision;
+    let decision = &record.audited.decision;
     Ok(format!(
         "request {} of tenant {}: {} {} ({}) follows from the policy",
-        record.input.request_sequence,
-        tenant(&record.metadata),
+        record.audited.input.request_sequence,
+        record.tenant,
         decision.action,
         document.model_name(decision.selected_model_id).unwrap_or("no named model"),
         decision.reason,

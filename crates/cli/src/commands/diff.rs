@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
 use crate::limits::{Limit, Metric};
-use crate::log::{Log, LogArgs, tenant};
+use crate::log::{Log, LogArgs};
 use crate::policies::{NamedPolicy, Policies};
 use crate::show::{count, money, percent, table};
 use crate::tally::{as_text, group};
@@ -102,17 +102,18 @@ impl Moved {
 impl Difference {
     fn of(log: &Log, old: &Policies, new: &NamedPolicy) -> Result<Self> {
         let mut difference = Self::default();
-        log.visit_records::<Value>(|_, _, record| {
+        log.visit_records(|_, _, record| {
             let Ok(record) = record else { return difference.skip("is no audited record") };
-            let Some(policy) = old.named_by(&record.audit) else {
+            let audited = &record.audited;
+            let Some(policy) = old.named_by(&audited.audit) else {
                 return difference.skip("names a policy that was not given with --old");
             };
-            if !record.replay(&policy.snapshot).is_valid() {
+            if !audited.replay(&policy.snapshot).is_valid() {
                 return difference.skip("does not replay under the policy it names");
             }
-            let (before, after) = (record.decision, new.snapshot.prescribe(record.input));
+            let (before, after) = (audited.decision, new.snapshot.prescribe(audited.input));
             difference.total.add(&before, &after);
-            group(&mut difference.tenants, tenant(&record.metadata)).add(&before, &after);
+            group(&mut difference.tenants, &record.tenant).add(&before, &after);
             difference.models.entry(before.selected_model_id).or_default().add(&before, &after);
             if before.reason != after.reason {
                 let reasons = (before.reason.as_str(), after.reason.as_str());

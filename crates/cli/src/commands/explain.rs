@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use calybris_core::kernel::{CandidateVerdict, Gate, KernelInput};
-use calybris_core::proof::AuditedRecord;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
-use crate::log::{LogArgs, tenant};
+use crate::log::LogArgs;
 use crate::nearest::{Change, nearest_changes};
 use crate::policies::{NamedPolicy, Policies};
+use crate::record::Record;
 use crate::show::{count, money, table};
 
 #[derive(clap::Args, Debug)]
@@ -24,8 +24,6 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", required = true)]
     policy: Vec<PathBuf>,
 }
-
-type Record = AuditedRecord<Value>;
 
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.policy)?;
@@ -44,17 +42,18 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
         )));
     };
     let at = |failure: Box<Failure>| failure.at(log.path(), arguments.sequence);
-    let record: Record = serde_json::from_str(entry.data.get()).map_err(|error| {
+    let record = Record::read(entry.data.get()).map_err(|error| {
         let problem = format!("the entry is no audited record: {error}");
         at(Failure::new(Exit::CannotTell, problem))
     })?;
-    let Some(policy) = policies.named_by(&record.audit) else {
+    let audited = &record.audited;
+    let Some(policy) = policies.named_by(&audited.audit) else {
         let problem = "no policy given has the digest the record names";
         return Err(at(Failure::new(Exit::CannotTell, problem))
-            .between(record.audit.policy_digest_hex, "no such policy among those given"));
+            .between(audited.audit.policy_digest_hex, "no such policy among those given"));
     };
-    let replayed = policies.replay(&record).map_err(at);
-    let changes = nearest_changes(policy, &record.input);
+    let replayed = policies.replay(audited).map_err(at);
+    let changes = nearest_changes(policy, &audited.input);
     if json {
         // A machine gets an explanation of what holds, or the failure: never both.
         replayed?;
@@ -63,11 +62,11 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
             "sequence": arguments.sequence,
             "entry_hash": entry.entry_hash,
             "head": head,
-            "tenant": tenant(&record.metadata),
-            "policy_digest_hex": record.audit.policy_digest_hex,
+            "tenant": record.tenant,
+            "policy_digest_hex": audited.audit.policy_digest_hex,
             "models": names(policy),
-            "input": record.input,
-            "explanation": policy.snapshot.explain(record.input),
+            "input": audited.input,
+            "explanation": policy.snapshot.explain(audited.input),
             "nearest_changes": changes,
         }))?;
         return Ok(Exit::Verified);
@@ -84,13 +83,18 @@ fn names(policy: &NamedPolicy) -> BTreeMap<u32, &str> {
     named.filter_map(|named| Some((named.model.model_id, named.name.as_deref()?))).collect()
 }
 
-fn explanation(sequence: u64, record: &Record, policy: &NamedPolicy, changes: &[Change]) -> String {
-    let (input, decision) = (&record.input, &record.decision);
+fn explanation(
+    sequence: u64,
+    record: &Record<'_>,
+    policy: &NamedPolicy,
+    changes: &[Change],
+) -> String {
+    let (input, decision) = (&record.audited.input, &record.audited.decision);
     let currency = policy.currency();
     let mut text = format!(
         "entry {sequence}, request {}, tenant {}\n  wanted   {}\n  decided  {} {}\n  because  {}\n",
         input.request_sequence,
-        tenant(&record.metadata),
+        record.tenant,
         policy.model(input.requested_model_id),
         decision.action,
         policy.model(decision.selected_model_id),

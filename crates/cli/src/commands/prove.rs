@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use calybris_core::proof::AuditedRecord;
 use calybris_core::proof::checkpoint::Checkpoint;
 use calybris_core::proof::merkle::{InclusionPath, InclusionProof, MerkleFrontier, TreeHead};
-use serde::de::IgnoredAny;
 
 use crate::commands::checkpoint::read_note;
 use crate::decision_bundle::{BUNDLE_SCHEMA, BundleEntry, DecisionBundle};
@@ -13,6 +11,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::files;
 use crate::log::{Log, LogArgs};
 use crate::policies::Policies;
+use crate::record::Record;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -50,8 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     };
     let checkpoint: Checkpoint = note.text().parse()?;
     let (entry, inclusion) = include(&log, arguments.sequence, checkpoint.head())?;
-    let record = serde_json::from_str::<AuditedRecord<IgnoredAny>>(&entry.payload).ok();
-    let policy = record.as_ref().and_then(|record| policies.named_by(&record.audit));
+    let record = Record::read(&entry.payload).ok();
+    let policy = record.as_ref().and_then(|record| policies.named_by(&record.audited.audit));
     if policy.is_none() && !policies.is_empty() {
         return Err(Failure::usage("no policy given is the one the entry names"));
     }

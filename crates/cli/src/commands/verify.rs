@@ -4,15 +4,14 @@ mod pass;
 
 use std::path::PathBuf;
 
-use calybris_core::proof::AuditedRecord;
 use calybris_core::wal::WalAnchor;
-use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::commands::checkpoint::CheckpointArgs;
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
 use crate::log::{Log, LogArgs};
 use crate::policies::Policies;
+use crate::record::Record;
 use crate::verdict::Verdict;
 
 use pass::Pass;
@@ -45,28 +44,21 @@ pub(crate) struct Against {
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.against.policy)?;
     let log = arguments.log.open()?;
-    verify(
-        &log,
-        &policies,
-        &arguments.against,
-        &arguments.require,
-        |_: AuditedRecord<IgnoredAny>| (),
-    )?
-    .print(json)
+    verify(&log, &policies, &arguments.against, &arguments.require, |_| ())?.print(json)
 }
 
 /// Verifies a log in one pass; `also` sees every audited record.
-pub(crate) fn verify<M: DeserializeOwned>(
+pub(crate) fn verify(
     log: &Log,
     policies: &Policies,
     against: &Against,
     required: &[String],
-    mut also: impl FnMut(AuditedRecord<M>),
+    mut also: impl FnMut(&Record<'_>),
 ) -> Result<Verdict> {
     let mut pass = Pass::new(log, policies, against.anchor(log)?, against.checkpoint.load()?);
     let end = log.visit(|entry| {
         if let Some(record) = pass.entry(&entry) {
-            also(record);
+            also(&record);
         }
     });
     let end = end.and_then(|head| log.check_head_file().map(|()| head));

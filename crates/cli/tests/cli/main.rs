@@ -5,6 +5,8 @@ mod catalog;
 #[cfg(test)]
 mod decide;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod verify;

@@ -5,16 +5,15 @@ use std::path::Path;
 
 use calybris_core::budget::{BudgetSnapshot, ConservationStatus, conservation_status_for_snapshot};
 use calybris_core::finance::ledger_digest;
-use calybris_core::kernel::Gate;
 use calybris_core::kernel::digest::HexDigest;
-use calybris_core::proof::AuditedRecord;
-use serde_json::Value;
+use calybris_core::kernel::{Gate, KernelDecision};
 
 use crate::commands::verify::{Against, verify};
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
 use crate::log::Log;
 use crate::policies::Policies;
+use crate::record::Record;
 use crate::show::count;
 use crate::tally::Tally;
 use crate::verdict::{Item, Verdict};
@@ -108,20 +107,21 @@ impl Gathered {
         let (mut timeline, mut tally) = (Timeline::default(), Tally::default());
         let (mut costs, mut latencies) = (BTreeMap::new(), BTreeMap::new());
         let mut gates = [0_u64; GATES.len()];
-        let mut verdict = verify(log, policies, against, &[], |record: AuditedRecord<Value>| {
-            tally.add(&record);
-            let decision = &record.decision;
-            timeline.add(outcome(&record));
+        let mut verdict = verify(log, policies, against, &[], |record: &Record<'_>| {
+            tally.add(record);
+            let audited = &record.audited;
+            let decision = &audited.decision;
+            timeline.add(outcome(decision));
             if decision.is_executable() {
                 *costs.entry(bucket(decision.estimated_cost_microunits)).or_default() += 1;
             }
-            let Some(policy) = policies.named_by(&record.audit) else { return };
+            let Some(policy) = policies.named_by(&audited.audit) else { return };
             let models = policy.snapshot.models();
             let selected = models.iter().find(|m| m.model_id == decision.selected_model_id);
             if let Some(model) = selected {
                 *latencies.entry(bucket(model.p95_latency_ms.into())).or_default() += 1;
             }
-            let (_, trace) = policy.snapshot.prescribe_with_trace(record.input);
+            let (_, trace) = policy.snapshot.prescribe_with_trace(audited.input);
             for (sum, gate) in gates.iter_mut().zip(GATES) {
                 *sum += u64::from(trace.rejections.count(gate));
             }
@@ -158,10 +158,10 @@ impl Ledger {
     }
 }
 
-fn outcome(record: &AuditedRecord<Value>) -> usize {
+fn outcome(decision: &KernelDecision) -> usize {
     match () {
-        () if record.decision.is_requested_execution() => 0,
-        () if record.decision.is_substitution() => 1,
+        () if decision.is_requested_execution() => 0,
+        () if decision.is_substitution() => 1,
         () => 2,
     }
 }

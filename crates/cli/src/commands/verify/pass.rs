@@ -5,13 +5,13 @@ use calybris_core::kernel::KernelDecision;
 use calybris_core::proof::chain::{ChainHash, WalAnchor};
 use calybris_core::proof::merkle::{MerkleFrontier, TreeHash};
 use calybris_core::proof::{AuditedRecord, RecordVerdict};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::commands::checkpoint::GivenCheckpoint;
 use crate::exit::{Exit, Failure, Result};
 use crate::log::{Log, RawEntry};
 use crate::policies::Policies;
+use crate::record::Record;
 use crate::show::count;
 use crate::verdict::{Item, Verdict};
 
@@ -84,19 +84,16 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes the next entry, whose link is known to hold, and gives back its record if it has one.
-    pub(crate) fn entry<M: DeserializeOwned>(
-        &mut self,
-        entry: &RawEntry,
-    ) -> Option<AuditedRecord<M>> {
+    pub(crate) fn entry<'e>(&mut self, entry: &'e RawEntry) -> Option<Record<'e>> {
         self.last = entry.sequence;
         self.follow(entry.sequence, entry.entry_hash);
-        match serde_json::from_str(entry.data.get()) {
+        match Record::read(entry.data.get()) {
             Ok(record) => {
-                self.record(entry.sequence, &record);
+                self.record(entry.sequence, &record.audited);
                 Some(record)
             }
             Err(error) => {
-                self.not_audited.get_or_insert_with(|| (entry.sequence, error.to_string()));
+                self.not_audited.get_or_insert((entry.sequence, error));
                 None
             }
         }
