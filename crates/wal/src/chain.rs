@@ -1,6 +1,6 @@
 //! Following a chain: each line against its predecessor.
 
-use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
+use calybris_proof::chain::{ChainHash, ChainKey, WalAnchor, link_hash};
 
 use subtle::ConstantTimeEq as _;
 
@@ -18,6 +18,10 @@ impl Head {
     /// Of an empty log.
     pub(crate) const EMPTY: Self = Self { sequence: 0, hash: ChainHash::GENESIS };
 
+    pub(crate) fn of(anchor: &WalAnchor) -> Self {
+        Self { sequence: anchor.sequence, hash: anchor.last_hash }
+    }
+
     /// The sequence due next. Saturating: no log is that long.
     pub(crate) fn next(&self) -> u64 {
         self.sequence.saturating_add(1)
@@ -27,6 +31,16 @@ impl Head {
     pub(crate) fn follow(&self, line: &Line<'_>, key: Option<&ChainKey>) -> Result<Self, Fault> {
         self.is_followed_by(line.sequence, line.previous_hash)?;
         Ok(Self { sequence: line.sequence, hash: verified_hash(&self.hash, line, key)? })
+    }
+
+    /// Whether it is the trusted one, where one has its sequence.
+    pub(crate) fn check(&self, trusted: &[Self]) -> Result<(), Fault> {
+        match trusted.iter().find(|trusted| trusted.sequence == self.sequence) {
+            Some(trusted) if !trusted.hash.ct_eq(&self.hash) => {
+                Err(EntryFault::Anchor { found: self.hash, expected: trusted.hash }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether an entry with this sequence and previous hash follows.

@@ -19,6 +19,13 @@ pub struct Place {
     pub sequence: u64,
 }
 
+impl Place {
+    /// The error of something wrong here.
+    pub(crate) fn refuse(&self, fault: Fault) -> WalError {
+        WalError::Entry { place: self.clone(), fault }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, line, offset, sequence } = self;
@@ -70,6 +77,17 @@ pub enum EntryFault {
         /// What the payload hashes to; withheld in a keyed log, where it would help a forger.
         expected: Option<ChainHash>,
     },
+    /// Another segment of the log is due: one is missing, cut short or renamed.
+    #[error("the segment is named after sequence {found}, {expected} is due")]
+    SegmentName {
+        /// In its name.
+        found: u64,
+        /// One after the last entry before it.
+        expected: u64,
+    },
+    /// A segment that another one follows ends inside a line.
+    #[error("the segment ends inside a line, and another segment follows")]
+    Unsealed,
     /// The entry at the trusted head's sequence is another one.
     #[error("entry_hash is {found}, the trusted head is {expected}")]
     Anchor {
@@ -128,6 +146,38 @@ pub enum WalError {
         path: PathBuf,
         /// What was noticed.
         reason: String,
+    },
+    /// The log is one file, and rotation was asked for.
+    #[error("{} is a file, the segments of a log need a directory", path.display())]
+    NotADirectory {
+        /// The log.
+        path: PathBuf,
+    },
+    /// The segment was retired while the log was read; what is left of the log can be read from its start.
+    #[error("{} was retired while the log was read, it now begins after sequence {sequence}", path.display())]
+    Retired {
+        /// The segment.
+        path: PathBuf,
+        /// The last sequence retired.
+        sequence: u64,
+    },
+    /// The record of what was retired is damaged, or another key's.
+    #[error("{} is no record of retirement of this log: {reason}", path.display())]
+    RetirementRecord {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The trusted head is of an entry that was retired.
+    #[error("{} begins after sequence {retired}, the trusted head is {expected}", path.display())]
+    AnchorRetired {
+        /// The log.
+        path: PathBuf,
+        /// The last sequence retired.
+        retired: u64,
+        /// The trusted one.
+        expected: u64,
     },
     /// A write or sync failed earlier; open the log again.
     #[error("{} refuses writes until it is opened again, after: {reason}", path.display())]
@@ -215,7 +265,10 @@ impl WalError {
         match self {
             Self::Entry { place, .. } => Some(place.sequence),
             Self::AcknowledgedMissing { place, .. } => Some(place.sequence),
-            Self::BelowAnchor { expected, .. } => Some(*expected),
+            Self::BelowAnchor { expected, .. } | Self::AnchorRetired { expected, .. } => {
+                Some(*expected)
+            }
+            Self::Retired { sequence, .. } => Some(*sequence),
             _ => None,
         }
     }

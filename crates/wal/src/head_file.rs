@@ -33,7 +33,7 @@ struct Slot {
     check: ChainHash,
 }
 
-/// A head and where its entry's line ends in the log.
+/// A head and where its entry's line ends in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Durable {
     pub(crate) head: Head,
@@ -75,29 +75,23 @@ impl Slot {
     }
 }
 
-/// The file's name: that of the log and `.head`.
-pub(crate) fn path_of(log: &Path) -> PathBuf {
-    crate::storage::beside(log, ".head")
-}
-
-/// The last durable head a log's head file knows of; none without a readable one.
+/// The last durable head a head file knows of; none without a readable one.
 pub(crate) fn read(
-    log: &Path,
+    path: &Path,
     options: &WalOptions,
     key: Option<&ChainKey>,
 ) -> Result<Option<Found>, WalError> {
-    let path = path_of(log);
-    let file = match options.storage.open_read(&path) {
+    let file = match options.storage.open_read(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(WalError::io("open", &path)(error)),
+        Err(error) => return Err(WalError::io("open", path)(error)),
     };
     let mut found: Option<Found> = None;
     for slot in 0..SLOTS {
         let (mut bytes, mut filled) = ([b' '; SLOT_BYTES], 0);
         while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
             let at = (slot * SLOT_BYTES + filled) as u64;
-            match file.read_at(room, at).map_err(WalError::io("read", &path))? {
+            match file.read_at(room, at).map_err(WalError::io("read", path))? {
                 0 => break,
                 count => filled += count,
             }
@@ -127,13 +121,13 @@ pub(crate) struct HeadFile {
 impl HeadFile {
     /// Makes `durable` what the file says, durably but for its name; `found` is what it says now.
     pub(crate) fn create(
-        log: &Path,
+        path: &Path,
         options: &WalOptions,
         found: Option<Found>,
         durable: Durable,
         key: Option<&ChainKey>,
     ) -> Result<Self, WalError> {
-        let path = path_of(log);
+        let path = path.to_owned();
         let file = options.storage.open_write(&path).map_err(WalError::io("open", &path))?;
         let slot = found.map_or(0, |found| found.slot);
         let mut this = Self { path, file, synced: slot, written: slot, unsynced: 0 };
@@ -184,14 +178,14 @@ mod tests {
     use super::*;
     use crate::storage::Memory;
 
-    const LOG: &str = "log";
+    const PATH: &str = "log.head";
 
     fn durable(sequence: u64) -> Durable {
         Durable { head: Head { sequence, hash: [7; 32].into() }, bytes: sequence * 9 }
     }
 
     fn said(options: &WalOptions, key: Option<&ChainKey>) -> Option<Durable> {
-        read(Path::new(LOG), options, key).unwrap().map(|found| found.durable)
+        read(Path::new(PATH), options, key).unwrap().map(|found| found.durable)
     }
 
     #[test]
@@ -202,26 +196,26 @@ mod tests {
             let options = WalOptions::new().storage(Arc::new(memory.clone()));
             assert_eq!(said(&options, key), None);
             let mut file =
-                HeadFile::create(Path::new(LOG), &options, None, durable(3), key).unwrap();
+                HeadFile::create(Path::new(PATH), &options, None, durable(3), key).unwrap();
             for sequence in 4..=6 {
                 file.record(durable(sequence), key).unwrap();
                 assert_eq!(said(&options, key), Some(durable(sequence)));
             }
-            let path = path_of(Path::new(LOG));
-            let whole = memory.read(&path).unwrap();
+            let path = Path::new(PATH);
+            let whole = memory.read(path).unwrap();
             let newest = file.written * SLOT_BYTES;
             for at in 0..SLOT_BYTES {
                 let mut torn = whole.clone();
                 torn[newest + at..newest + SLOT_BYTES].fill(0);
-                memory.write(&path, &torn);
+                memory.write(path, &torn);
                 assert_eq!(said(&options, key), Some(durable(5)), "cut at {at}");
             }
-            memory.write(&path, &whole);
+            memory.write(path, &whole);
             let other = ChainKey::new(&[2; 32]).unwrap();
             assert_eq!(said(&options, Some(&other)), None);
             let forged =
                 String::from_utf8(whole).unwrap().replace("\"sequence\":", "\"sequence\":1");
-            memory.write(&path, forged.as_bytes());
+            memory.write(path, forged.as_bytes());
             assert_eq!(said(&options, key), None);
         }
     }
@@ -230,18 +224,18 @@ mod tests {
     fn the_synced_slot_survives_any_number_of_unsynced_writes_lost() {
         let memory = Memory::default();
         let options = WalOptions::new().storage(Arc::new(memory.clone()));
-        let mut file = HeadFile::create(Path::new(LOG), &options, None, durable(1), None).unwrap();
+        let mut file = HeadFile::create(Path::new(PATH), &options, None, durable(1), None).unwrap();
         for sequence in 2..1_000 {
             file.record(durable(sequence), None).unwrap();
-            let path = path_of(Path::new(LOG));
-            let whole = memory.read(&path).unwrap();
+            let path = Path::new(PATH);
+            let whole = memory.read(path).unwrap();
             let mut lost = vec![0; whole.len()];
             let kept = file.synced * SLOT_BYTES..(file.synced + 1) * SLOT_BYTES;
             lost[kept.clone()].copy_from_slice(&whole[kept]);
-            memory.write(&path, &lost);
+            memory.write(path, &lost);
             let left = said(&options, None).unwrap().head.sequence;
             assert!(sequence - left <= WRITES_PER_SYNC, "{sequence} {left}");
-            memory.write(&path, &whole);
+            memory.write(path, &whole);
         }
     }
 }

@@ -21,10 +21,13 @@ mod primitive;
 mod reader;
 mod recovery;
 mod replay;
+mod retired;
 mod scan;
+mod segments;
 pub mod storage;
 mod tail;
 mod visit;
+mod walk;
 mod writer;
 
 pub use calybris_proof::audit::AuditedRecord;
@@ -34,13 +37,13 @@ pub use error::{EntryFault, Place, WalError};
 pub use line::MAX_ENTRY_BYTES;
 pub use options::WalOptions;
 pub use reader::{
-    read_verified_wal, read_verified_wal_keyed, read_wal, verify_wal, verify_wal_against_anchor,
-    verify_wal_keyed, verify_wal_keyed_against_anchor, visit_verified_wal,
-    visit_verified_wal_keyed,
+    VerifiedWal, read_verified_wal, read_verified_wal_keyed, read_wal, verify_wal,
+    verify_wal_against_anchor, verify_wal_keyed, verify_wal_keyed_against_anchor, verify_wal_with,
+    visit_verified_wal, visit_verified_wal_keyed,
 };
 pub use recovery::{Tail, Trust, Verdict, WalReport, inspect, inspect_with_progress};
 pub use replay::{
-    WalReplayVerdict, replay_audited_wal, replay_audited_wal_keyed,
+    WalReplayVerdict, replay_audited_wal, replay_audited_wal_keyed, replay_audited_wal_with,
     replay_audited_wal_with_resolver,
 };
 pub use scan::Progress;

@@ -1,60 +1,106 @@
 //! Opening a log for writing: lock it, decide by the table of [`crate::recovery`], continue it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
+use calybris_proof::chain::{ChainHash, link_hash};
 
-use crate::chain::Head;
 use crate::error::WalError;
 use crate::group::GroupCommit;
 use crate::head_file::{Durable, HeadFile};
 use crate::options::WalOptions;
-use crate::output::Output;
+use crate::output::{Output, Rotation};
 use crate::recovery::{Finding, Verdict, WalReport};
+use crate::segments::{LOCK, Segments};
 use crate::storage::{StorageFile, beside, directory_of};
 
 const COPY_BYTES: usize = 1 << 20;
+/// Of a directory that exists and about which nothing is said.
+const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// Opens `path` under the writer's lock, with its chain verified and what it holds made durable.
 pub(crate) fn open(
     path: &Path,
     options: &WalOptions,
 ) -> Result<(GroupCommit, WalReport), WalError> {
-    let key = options.key.as_deref().map(ChainKey::new).transpose()?;
-    let file = lock_file(path, options)?;
-    let finding = Finding::make(path, &*file, options, key.as_ref(), Head::EMPTY, None)?;
-    let mut report = finding.report(path);
-    let (head, mut end, bytes) = (finding.scanned.head, finding.scanned.end, finding.scanned.bytes);
+    let key = options.chain_key(path)?;
+    let (file, rotation) = lock(path, options)?;
+    let segments = Segments::find(path, options, key.as_ref())?;
+    let last = &segments.last.path;
+    let file = match file {
+        Some(file) => file,
+        None => options.storage.open_write(last).map_err(WalError::io("open", last))?,
+    };
+    let finding = Finding::make(&segments, &*file, options, key.as_ref(), None)?;
+    let mut report = finding.report(&segments);
+    let scanned = &finding.walked.scanned;
+    let (head, mut end, bytes) = (scanned.head, scanned.end, scanned.bytes);
     match report.verdict {
         Verdict::Open => {}
         Verdict::EndLine => {
-            file.write_at(b"\n", end).map_err(WalError::io("end the last line of", path))?;
+            file.write_at(b"\n", end).map_err(WalError::io("end the last line of", last))?;
             end += 1;
         }
         Verdict::CutTail => {
-            report.kept_tail = Some(keep_tail(path, &*file, end, bytes, options)?);
-            file.set_len(end).map_err(WalError::io("cut the tail of", path))?;
+            report.kept_tail = Some(keep_tail(last, &*file, end, bytes, options)?);
+            file.set_len(end).map_err(WalError::io("cut the tail of", last))?;
         }
-        Verdict::Refuse => return Err(finding.refusal(path)),
+        Verdict::Refuse => return Err(finding.refusal()),
     }
     // What is there may be no more than cached, and after a sync that failed another one does nothing for
     // what the first one covered: it is written again. The head file must never be ahead of the log.
-    if let Some(certain) = finding.durable.map(|found| found.durable.bytes) {
-        each_block(path, &*file, certain, end, &mut |block, at| {
-            file.write_at(block, at).map_err(WalError::io("write", path))
+    // A segment is begun only after a sync of the one before.
+    if let Some(Durable { head, bytes }) = finding.durable.map(|found| found.durable) {
+        let certain = if head.sequence < segments.last.first { 0 } else { bytes };
+        each_block(last, &*file, certain, end, &mut |block, at| {
+            file.write_at(block, at).map_err(WalError::io("write", last))
         })?;
     }
-    file.sync().map_err(WalError::io("sync", path))?;
+    file.sync().map_err(WalError::io("sync", last))?;
     let durable = Durable { head, bytes: end };
-    let head_file = HeadFile::create(path, options, finding.durable, durable, key.as_ref())?;
-    let directory = directory_of(path);
-    options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
-    let output = Output::new(path.to_owned(), file, head_file, durable);
+    let head_file =
+        HeadFile::create(&segments.head_file, options, finding.durable, durable, key.as_ref())?;
+    for leftover in &segments.leftovers {
+        options.storage.remove(leftover).map_err(WalError::io("remove", leftover))?;
+    }
+    let within = rotation.as_ref().map(|rotation| rotation.directory.as_path());
+    for directory in within.into_iter().chain([directory_of(path)]) {
+        options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
+    }
+    let output = Output::new(last.clone(), file, head_file, durable, rotation);
     let group = GroupCommit::new(path.to_owned(), output, key, options.buffer_bytes);
     #[cfg(feature = "observability")]
     crate::observe::opened(&report);
     Ok((group, report))
 }
+
+/// Takes the lock: on the one file of a log, which is returned, or on a directory.
+fn lock(path: &Path, options: &WalOptions) -> Result<Locked, WalError> {
+    let storage = &options.storage;
+    let is_directory = storage.is_directory(path);
+    if !is_directory && options.segment_bytes.is_none() {
+        return Ok((Some(lock_file(path, options)?), None));
+    }
+    if !is_directory {
+        if storage.open_read(path).is_ok() {
+            return Err(WalError::NotADirectory { path: path.to_owned() });
+        }
+        storage.create_directory(path).map_err(WalError::io("create", path))?;
+    }
+    let lock = lock_file(&path.join(LOCK), options).map_err(|error| match error {
+        WalError::Locked { .. } => WalError::Locked { path: path.to_owned() },
+        other => other,
+    })?;
+    let rotation = Rotation {
+        directory: path.to_owned(),
+        storage: Arc::clone(storage),
+        segment_bytes: options.segment_bytes.unwrap_or(SEGMENT_BYTES),
+        lock,
+    };
+    Ok((None, Some(rotation)))
+}
+
+type Locked = (Option<Box<dyn StorageFile>>, Option<Rotation>);
 
 /// Copies what follows `start` to a file beside the log, durably, and returns its name.
 ///

@@ -1,9 +1,12 @@
 //! How a log is opened for writing.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use calybris_proof::chain::WalAnchor;
+use calybris_proof::chain::{ChainKey, WalAnchor};
 
+use crate::chain::Head;
+use crate::error::WalError;
 use crate::storage::{Files, Storage};
 
 /// How a log is opened for writing: unkeyed, unsynced, unbuffered and on real files unless said otherwise.
@@ -27,6 +30,8 @@ pub struct WalOptions {
     pub(crate) sync_on_append: bool,
     pub(crate) buffer_bytes: usize,
     pub(crate) anchor: Option<WalAnchor>,
+    pub(crate) after: Option<WalAnchor>,
+    pub(crate) segment_bytes: Option<u64>,
     pub(crate) storage: Arc<dyn Storage>,
 }
 
@@ -39,6 +44,8 @@ impl WalOptions {
             sync_on_append: false,
             buffer_bytes: 0,
             anchor: None,
+            after: None,
+            segment_bytes: None,
             storage: Arc::new(Files),
         }
     }
@@ -72,6 +79,36 @@ impl WalOptions {
         self
     }
 
+    /// The head that the first entry must follow: of a single segment, or of what was retired before it.
+    #[must_use]
+    pub fn after(mut self, head: WalAnchor) -> Self {
+        self.after = Some(head);
+        self
+    }
+
+    /// Makes the log a directory of segments, and a segment at most this long, unless what is written at once
+    /// is longer. An existing directory is written in segments of 64 MiB where nothing is said.
+    #[must_use]
+    pub fn segment_bytes(mut self, segment_bytes: u64) -> Self {
+        self.segment_bytes = Some(segment_bytes);
+        self
+    }
+
+    /// What the first entry follows, `otherwise` where nothing is asked for.
+    pub(crate) fn start(&self, otherwise: Head) -> Head {
+        self.after.as_ref().map_or(otherwise, Head::of)
+    }
+
+    /// The key, checked, and every trusted head of the same kind.
+    pub(crate) fn chain_key(&self, path: &Path) -> Result<Option<ChainKey>, WalError> {
+        let key = self.key.as_deref().map(ChainKey::new).transpose()?;
+        let mut heads = self.anchor.iter().chain(&self.after);
+        match heads.find(|head| head.keyed != key.is_some()) {
+            Some(head) => Err(WalError::AnchorKey { path: path.to_owned(), keyed: !head.keyed }),
+            None => Ok(key),
+        }
+    }
+
     /// Keeps the log elsewhere than in real files.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
@@ -93,6 +130,8 @@ impl std::fmt::Debug for WalOptions {
             .field("sync_on_append", &self.sync_on_append)
             .field("buffer_bytes", &self.buffer_bytes)
             .field("anchor", &self.anchor)
+            .field("after", &self.after)
+            .field("segment_bytes", &self.segment_bytes)
             .field("storage", &self.storage)
             .finish()
     }

@@ -1,13 +1,15 @@
-//! The file that groups of entries go to, and the head file beside it.
+//! The file that groups of entries go to, and the head file beside it; in a directory, one after another.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use calybris_proof::chain::ChainKey;
 
 use crate::chain::Head;
 use crate::error::WalError;
 use crate::head_file::{Durable, HeadFile};
-use crate::storage::StorageFile;
+use crate::segments;
+use crate::storage::{Storage, StorageFile};
 
 /// What the caller at the file writes to.
 #[derive(Debug)]
@@ -19,6 +21,19 @@ pub(crate) struct Output {
     written: Durable,
     /// The file's length at the last sync.
     durable_bytes: u64,
+    /// Of a directory.
+    rotation: Option<Rotation>,
+}
+
+/// Where the next segments go.
+#[derive(Debug)]
+pub(crate) struct Rotation {
+    pub(crate) directory: PathBuf,
+    pub(crate) storage: Arc<dyn Storage>,
+    /// What a segment has at most, unless one group has more.
+    pub(crate) segment_bytes: u64,
+    /// The writer's, for as long as this lives.
+    pub(crate) lock: Box<dyn StorageFile>,
 }
 
 impl Output {
@@ -28,8 +43,9 @@ impl Output {
         file: Box<dyn StorageFile>,
         head_file: HeadFile,
         durable: Durable,
+        rotation: Option<Rotation>,
     ) -> Self {
-        Self { path, file, head_file, written: durable, durable_bytes: durable.bytes }
+        Self { path, file, head_file, written: durable, durable_bytes: durable.bytes, rotation }
     }
 
     /// The last entry that was written.
@@ -50,6 +66,7 @@ impl Output {
         key: Option<&ChainKey>,
     ) -> Result<(), WalError> {
         self.check_place()?;
+        self.make_room(group.len() as u64, key)?;
         let offset = self.written.bytes;
         if !group.is_empty() {
             if let Err(error) = self.file.write_at(group, offset) {
@@ -59,6 +76,38 @@ impl Output {
         }
         self.written = Durable { head, bytes: offset.saturating_add(group.len() as u64) };
         if sync { self.sync(key) } else { Ok(()) }
+    }
+
+    /// Begins the next segment, if this one has no room for as many bytes.
+    ///
+    /// The one before is sealed first: whole, durable and recorded as such, so that nothing but the last
+    /// segment of a directory can have a tail.
+    fn make_room(&mut self, bytes: u64, key: Option<&ChainKey>) -> Result<(), WalError> {
+        let has_room = |limit: u64| {
+            bytes == 0
+                || self.written.bytes == 0
+                || self.written.bytes.saturating_add(bytes) <= limit
+        };
+        if self.rotation.as_ref().is_none_or(|rotation| has_room(rotation.segment_bytes)) {
+            return Ok(());
+        }
+        if self.written.bytes > self.durable_bytes {
+            self.sync(key)?;
+        }
+        if let Some(Rotation { directory, storage, lock, .. }) = &self.rotation {
+            let path = directory.join(segments::name(self.written.head.next()));
+            let held = lock.len_at(&directory.join(segments::LOCK));
+            if held.map_err(WalError::io("look up", directory))?.is_none() {
+                let reason = "its lock was moved, removed or replaced".into();
+                return Err(WalError::Displaced { path: directory.clone(), reason });
+            }
+            let file = storage.open_write(&path).map_err(WalError::io("create", &path))?;
+            storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
+            (self.path, self.file) = (path, file);
+            (self.written.bytes, self.durable_bytes) = (0, 0);
+            self.check_place()?;
+        }
+        Ok(())
     }
 
     /// Makes what was written durable, and the head file say so.

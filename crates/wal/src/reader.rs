@@ -1,18 +1,21 @@
 //! Reading and verifying a log as a stream, in memory that does not grow with it.
 
+use std::fmt;
 use std::path::Path;
 
-use calybris_proof::chain::{ChainHash, ChainKey, WalAnchor};
+use calybris_proof::chain::{ChainHash, WalAnchor};
 use serde::de::DeserializeOwned;
 
 use crate::chain::{Head, hash_of};
 use crate::entry::WalEntry;
-use crate::error::{EntryFault, Fault, Place, WalError};
-use crate::line::{self, Line, MAX_ENTRY_BYTES};
-use crate::lines::{LineError, Lines, RawLine};
+use crate::error::WalError;
+use crate::line;
+use crate::options::WalOptions;
 use crate::payload::decode;
-use crate::scan::{Scan, Visit};
-use crate::storage::{Files, Storage as _, StorageFile};
+use crate::scan::{Progress, Visit};
+use crate::segments::Segments;
+use crate::visit::{each_line, visit_entries};
+use crate::walk::{Walk, Walked};
 
 /// Reads the entries without checking the chain between them. For logs that are not trusted, use
 /// [`read_verified_wal`].
@@ -32,7 +35,9 @@ use crate::storage::{Files, Storage as _, StorageFile};
 /// ```
 pub fn read_wal<T: DeserializeOwned>(path: &Path) -> Result<Vec<WalEntry<T>>, WalError> {
     let mut entries = Vec::new();
-    each_line(path, &*open(path)?, &mut |raw, place| {
+    let options = WalOptions::new();
+    let segments = Segments::find_unverified(path, &options)?;
+    each_line(&segments, &*options.storage, false, &mut |raw, place| {
         let line = line::parse(raw.bytes)?;
         let entry = WalEntry {
             sequence: line.sequence,
@@ -67,7 +72,7 @@ pub fn read_wal<T: DeserializeOwned>(path: &Path) -> Result<Vec<WalEntry<T>>, Wa
 /// # Ok::<(), calybris_wal::WalError>(())
 /// ```
 pub fn read_verified_wal<T: DeserializeOwned>(path: &Path) -> Result<Vec<WalEntry<T>>, WalError> {
-    collect(path, None)
+    collect(path, &WalOptions::new())
 }
 
 /// As [`read_verified_wal`], for a keyed log.
@@ -78,7 +83,7 @@ pub fn read_verified_wal_keyed<T: DeserializeOwned>(
     path: &Path,
     key: &[u8],
 ) -> Result<Vec<WalEntry<T>>, WalError> {
-    collect(path, Some(&ChainKey::new(key)?))
+    collect(path, &WalOptions::new().key(key))
 }
 
 /// Gives the verified entries of an unkeyed log to `visit`, one by one, and returns the head.
@@ -108,7 +113,7 @@ pub fn visit_verified_wal<T: DeserializeOwned, F: FnMut(WalEntry<T>)>(
     path: &Path,
     visit: F,
 ) -> Result<(u64, ChainHash), WalError> {
-    visit_entries(path, None, visit)
+    visit_entries(path, &WalOptions::new(), visit)
 }
 
 /// As [`visit_verified_wal`], for a keyed log.
@@ -120,7 +125,7 @@ pub fn visit_verified_wal_keyed<T: DeserializeOwned, F: FnMut(WalEntry<T>)>(
     key: &[u8],
     visit: F,
 ) -> Result<(u64, ChainHash), WalError> {
-    visit_entries(path, Some(&ChainKey::new(key)?), visit)
+    visit_entries(path, &WalOptions::new().key(key), visit)
 }
 
 /// Verifies an unkeyed log and returns its last sequence and hash: 0 and `genesis` when it is empty.
@@ -141,7 +146,7 @@ pub fn visit_verified_wal_keyed<T: DeserializeOwned, F: FnMut(WalEntry<T>)>(
 /// # Ok::<(), calybris_wal::WalError>(())
 /// ```
 pub fn verify_wal(path: &Path) -> Result<(u64, ChainHash), WalError> {
-    verify(path, None)
+    verify_wal_with(path, &WalOptions::new(), None).map(VerifiedWal::head)
 }
 
 /// As [`verify_wal`], for a keyed log.
@@ -149,7 +154,7 @@ pub fn verify_wal(path: &Path) -> Result<(u64, ChainHash), WalError> {
 /// # Errors
 /// As [`verify_wal`]; [`WalError::Key`] for a key of fewer than 32 bytes.
 pub fn verify_wal_keyed(path: &Path, key: &[u8]) -> Result<(u64, ChainHash), WalError> {
-    verify(path, Some(&ChainKey::new(key)?))
+    verify_wal_with(path, &WalOptions::new().key(key), None).map(VerifiedWal::head)
 }
 
 /// As [`verify_wal`], and the log must contain the trusted head. It may have grown since.
@@ -177,7 +182,7 @@ pub fn verify_wal_against_anchor(
     path: &Path,
     anchor: &WalAnchor,
 ) -> Result<(u64, ChainHash), WalError> {
-    verify_anchored(path, None, anchor)
+    verify_wal_with(path, &WalOptions::new().anchor(*anchor), None).map(VerifiedWal::head)
 }
 
 /// As [`verify_wal_against_anchor`], for a keyed log.
@@ -189,130 +194,127 @@ pub fn verify_wal_keyed_against_anchor(
     key: &[u8],
     anchor: &WalAnchor,
 ) -> Result<(u64, ChainHash), WalError> {
-    verify_anchored(path, Some(&ChainKey::new(key)?), anchor)
+    let options = WalOptions::new().key(key).anchor(*anchor);
+    verify_wal_with(path, &options, None).map(VerifiedWal::head)
 }
 
-fn verify(path: &Path, key: Option<&ChainKey>) -> Result<(u64, ChainHash), WalError> {
-    let head = scan(path, key, &[], None)?;
-    Ok((head.sequence, head.hash))
-}
-
-fn verify_anchored(
+/// Verifies a log as `options` say, telling how far it has come: with the key, against the anchor, from the
+/// storage and after the head that they name.
+///
+/// # Errors
+/// As [`verify_wal_keyed_against_anchor`]; [`WalError::AnchorRetired`] when the anchor is of an entry that is
+/// no longer there, [`WalError::Retired`] when a segment is retired meanwhile.
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("log");
+/// use calybris_wal::{WalOptions, WalWriter, verify_wal_with};
+///
+/// let options = WalOptions::new().segment_bytes(1_000);
+/// let log = WalWriter::<String>::open_with(&path, &options)?;
+/// for number in 0..10 {
+///     log.append(format!("{number:500}"))?;
+/// }
+/// let mut seen = 0;
+/// let verified = verify_wal_with(&path, &options, Some(&mut |progress| seen = progress.bytes))?;
+/// assert_eq!((verified.sequence, verified.segments), (10, 10));
+/// assert_eq!((verified.last_hash, verified.bytes), (log.last_hash(), seen));
+///
+/// std::fs::remove_file(path.join("00000000000000000004.log")).unwrap();
+/// let error = verify_wal_with(&path, &options, None).unwrap_err();
+/// assert_eq!(error.sequence(), Some(4));
+/// # Ok::<(), calybris_wal::WalError>(())
+/// ```
+pub fn verify_wal_with(
     path: &Path,
-    key: Option<&ChainKey>,
-    anchor: &WalAnchor,
-) -> Result<(u64, ChainHash), WalError> {
-    if anchor.keyed != key.is_some() {
-        return Err(WalError::AnchorKey { path: path.to_owned(), keyed: key.is_some() });
-    }
-    let trusted = Head { sequence: anchor.sequence, hash: anchor.last_hash };
-    let Head { sequence: found, hash } = scan(path, key, &[trusted], None)?;
-    if found < anchor.sequence {
-        let expected = anchor.sequence;
-        return Err(WalError::BelowAnchor { path: path.to_owned(), found, expected });
-    }
-    Ok((found, hash))
+    options: &WalOptions,
+    progress: Option<&mut dyn FnMut(Progress)>,
+) -> Result<VerifiedWal, WalError> {
+    scan(path, options, None, progress)
 }
 
-/// Verifies a file in parallel, giving every line to a visitor.
+/// What a log was verified to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct VerifiedWal {
+    /// The last sequence before its first entry: 0, unless entries were retired or the log is one segment.
+    pub after: u64,
+    /// The hash that its first entry continues.
+    pub after_hash: ChainHash,
+    /// The last sequence, that of `after` when there is no entry.
+    pub sequence: u64,
+    /// The hash of the last entry.
+    pub last_hash: ChainHash,
+    /// Files.
+    pub segments: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+impl VerifiedWal {
+    /// The last sequence and hash.
+    #[must_use]
+    pub fn head(self) -> (u64, ChainHash) {
+        (self.sequence, self.last_hash)
+    }
+}
+
+impl fmt::Display for VerifiedWal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { after, after_hash, sequence, last_hash, segments, bytes } = self;
+        let entries = sequence - after;
+        write!(
+            f,
+            "{entries} entries in {bytes} bytes, {segments} files, head {sequence} {last_hash}"
+        )?;
+        if *after > 0 {
+            write!(
+                f,
+                "; they continue head {after} {after_hash}, entries up to which are not there"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Verifies a log in parallel, giving every line to a visitor.
 pub(crate) fn scan<'v>(
     path: &Path,
-    key: Option<&ChainKey>,
-    anchors: &[Head],
+    options: &WalOptions,
     visitor: Option<&(dyn Fn() -> Visit<'v> + Sync)>,
-) -> Result<Head, WalError> {
-    let file = open(path)?;
-    let start = Head::EMPTY;
-    let scanned = Scan { path, file: &*file, key, start, anchors, visitor }.run(None)?;
-    match scanned.broken {
-        None => Ok(scanned.head),
-        Some((place, fault)) => Err(WalError::Entry { place: *place, fault }),
+    progress: Option<&mut dyn FnMut(Progress)>,
+) -> Result<VerifiedWal, WalError> {
+    let key = options.chain_key(path)?;
+    let segments = Segments::find(path, options, key.as_ref())?;
+    let anchor = segments.trusted_anchor(options)?;
+    let anchors: Vec<Head> = segments.retirement().into_iter().chain(anchor).collect();
+    let (storage, key) = (&*options.storage, key.as_ref());
+    let walk = Walk { segments: &segments, storage, active: None, key, anchors: &anchors, visitor };
+    let Walked { scanned, bytes_before, .. } = walk.run(progress)?;
+    if let Some((place, fault)) = scanned.broken {
+        return Err(WalError::Entry { place: *place, fault });
     }
+    let (start, head) = (segments.start, scanned.head);
+    if let Some(expected) = anchor.map(|a| a.sequence).filter(|expected| head.sequence < *expected)
+    {
+        let (path, found) = (path.to_owned(), head.sequence);
+        return Err(WalError::BelowAnchor { path, found, expected });
+    }
+    Ok(VerifiedWal {
+        after: start.sequence,
+        after_hash: start.hash,
+        sequence: head.sequence,
+        last_hash: head.hash,
+        segments: segments.sealed.len() as u64 + 1,
+        bytes: bytes_before + scanned.bytes,
+    })
 }
 
 fn collect<T: DeserializeOwned>(
     path: &Path,
-    key: Option<&ChainKey>,
+    options: &WalOptions,
 ) -> Result<Vec<WalEntry<T>>, WalError> {
     let mut entries = Vec::new();
-    visit_entries(path, key, |entry| entries.push(entry))?;
+    visit_entries(path, options, |entry| entries.push(entry))?;
     Ok(entries)
-}
-
-fn visit_entries<T: DeserializeOwned>(
-    path: &Path,
-    key: Option<&ChainKey>,
-    visit: impl FnMut(WalEntry<T>),
-) -> Result<(u64, ChainHash), WalError> {
-    let head = visit_file(path, &*open(path)?, key, visit)?;
-    Ok((head.sequence, head.hash))
-}
-
-/// Gives the verified and decoded entries of a file to `visit`.
-pub(crate) fn visit_file<T: DeserializeOwned>(
-    path: &Path,
-    file: &dyn StorageFile,
-    key: Option<&ChainKey>,
-    mut visit: impl FnMut(WalEntry<T>),
-) -> Result<Head, WalError> {
-    let mut previous_hash = ChainHash::GENESIS;
-    visit_lines(path, file, key, &mut |line, head| {
-        visit(WalEntry {
-            sequence: line.sequence,
-            previous_hash: std::mem::replace(&mut previous_hash, head.hash),
-            entry_hash: head.hash,
-            data: decode(line)?,
-        });
-        Ok(())
-    })
-}
-
-pub(crate) fn open(path: &Path) -> Result<Box<dyn StorageFile>, WalError> {
-    Files.open_read(path).map_err(WalError::io("open", path))
-}
-
-/// Verifies a file line by line, giving each line and the head it makes to `visit`; returns the last head.
-pub(crate) fn visit_lines(
-    path: &Path,
-    file: &dyn StorageFile,
-    key: Option<&ChainKey>,
-    visit: &mut dyn FnMut(&Line<'_>, Head) -> Result<(), Fault>,
-) -> Result<Head, WalError> {
-    let mut head = Head::EMPTY;
-    each_line(path, file, &mut |raw, place| {
-        let line = line::parse(raw.bytes)?;
-        head = head.follow(&line, key)?;
-        visit(&line, head)?;
-        place.sequence = head.next();
-        Ok(())
-    })?;
-    Ok(head)
-}
-
-/// Gives the lines that are not blank to `visit`, with their place, whose sequence it moves on.
-fn each_line(
-    path: &Path,
-    file: &dyn StorageFile,
-    visit: &mut dyn FnMut(&RawLine<'_>, &mut Place) -> Result<(), Fault>,
-) -> Result<(), WalError> {
-    let bytes = file.len().map_err(WalError::io("measure", path))?;
-    let mut lines = Lines::new(file, 0, bytes);
-    let mut place = Place { path: path.to_owned(), line: 0, offset: 0, sequence: 1 };
-    loop {
-        let raw = match lines.next_line() {
-            Ok(None) => return Ok(()),
-            Ok(Some(raw)) => raw,
-            Err(LineError::Io(source)) => return Err(WalError::io("read", path)(source)),
-            Err(LineError::TooLong { offset, found }) => {
-                (place.line, place.offset) = (place.line + 1, offset);
-                let fault = EntryFault::TooLong { found, limit: MAX_ENTRY_BYTES }.into();
-                return Err(WalError::Entry { place, fault });
-            }
-        };
-        (place.line, place.offset) = (place.line + 1, raw.offset);
-        if !line::is_blank(raw.bytes) {
-            visit(&raw, &mut place)
-                .map_err(|fault| WalError::Entry { place: place.clone(), fault })?;
-        }
-    }
 }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use calybris_proof::chain::{ChainHash, ChainKey};
 
 use crate::chain::Head;
-use crate::error::{EntryFault, Place, WalError};
+use crate::error::{EntryFault, WalError};
 use crate::head_file::Found;
 use crate::options::WalOptions;
-use crate::scan::{Progress, Scan, Scanned};
+use crate::scan::{Progress, Scanned};
+use crate::segments::Segments;
 use crate::storage::StorageFile;
+use crate::walk::{Walk, Walked};
 use crate::{head_file, tail};
 
 /// How a log ends after its longest prefix whose chain holds.
@@ -105,7 +107,13 @@ pub(crate) const fn verdict(tail: Tail, trust: Trust) -> Verdict {
 pub struct WalReport {
     /// The log.
     pub path: PathBuf,
-    /// Entries in the prefix whose chain holds.
+    /// The file in which the prefix whose chain holds ends: the log, or a segment of it.
+    pub segment: PathBuf,
+    /// Files of the log.
+    pub segments: u64,
+    /// The last sequence that was retired: the prefix begins after it.
+    pub after: u64,
+    /// The last sequence of the prefix.
     pub sequence: u64,
     /// The hash of the last of them.
     pub last_hash: ChainHash,
@@ -129,9 +137,16 @@ pub struct WalReport {
 
 impl fmt::Display for WalReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sequence, bytes, last_hash, .. } = self;
+        let Self { after, sequence, bytes, last_hash, .. } = self;
         writeln!(f, "log      {}", self.path.display())?;
-        writeln!(f, "prefix   {sequence} entries in {bytes} bytes, head {last_hash}")?;
+        if self.segment != self.path {
+            writeln!(f, "segments {}, up to {}", self.segments, self.segment.display())?;
+        }
+        if *after > 0 {
+            writeln!(f, "retired  {after} entries")?;
+        }
+        let entries = sequence - after;
+        writeln!(f, "prefix   {entries} entries in {bytes} bytes, head {last_hash}")?;
         match self.durable_sequence {
             Some(durable) => writeln!(f, "durable  up to {durable}, says the head file")?,
             None => writeln!(f, "durable  unknown, there is no head file")?,
@@ -185,14 +200,16 @@ pub fn inspect_with_progress(
     options: &WalOptions,
     progress: Option<&mut dyn FnMut(Progress)>,
 ) -> Result<WalReport, WalError> {
-    let key = options.key.as_deref().map(ChainKey::new).transpose()?;
-    let file = options.storage.open_read(path).map_err(WalError::io("open", path))?;
-    Ok(Finding::make(path, &*file, options, key.as_ref(), Head::EMPTY, progress)?.report(path))
+    let key = options.chain_key(path)?;
+    let segments = Segments::find(path, options, key.as_ref())?;
+    let last = &segments.last.path;
+    let file = options.storage.open_read(last).map_err(WalError::io("open", last))?;
+    Ok(Finding::make(&segments, &*file, options, key.as_ref(), progress)?.report(&segments))
 }
 
 /// What a scan, the head file and the anchor come to.
 pub(crate) struct Finding {
-    pub(crate) scanned: Scanned,
+    pub(crate) walked: Walked,
     pub(crate) durable: Option<Found>,
     /// The trusted head that is not in the prefix.
     missing: Option<Head>,
@@ -201,52 +218,59 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    /// `active` is the last segment, open.
     pub(crate) fn make(
-        path: &Path,
-        file: &dyn StorageFile,
+        segments: &Segments,
+        active: &dyn StorageFile,
         options: &WalOptions,
         key: Option<&ChainKey>,
-        start: Head,
         progress: Option<&mut dyn FnMut(Progress)>,
     ) -> Result<Self, WalError> {
-        let durable = head_file::read(path, options, key)?;
-        let anchor = options.anchor.as_ref();
-        if let Some(anchor) = anchor.filter(|anchor| anchor.keyed != key.is_some()) {
-            return Err(WalError::AnchorKey { path: path.to_owned(), keyed: !anchor.keyed });
-        }
-        let anchor = anchor.map(|a| Head { sequence: a.sequence, hash: a.last_hash });
-        let anchors: Vec<Head> =
+        let durable = head_file::read(&segments.head_file, options, key)?;
+        let anchor = segments.trusted_anchor(options)?;
+        let known: Vec<Head> =
             durable.map(|found| found.durable.head).into_iter().chain(anchor).collect();
-        let scan = Scan { path, file, key, start, anchors: &anchors, visitor: None };
-        let scanned = scan.run(progress)?;
-        let tail = tail::classify(path, file, &scanned)?;
-        let missing = anchors
+        let anchors: Vec<Head> = known.iter().copied().chain(segments.retirement()).collect();
+        let (storage, active) = (&*options.storage, Some(active));
+        let walk = Walk { segments, storage, active, key, anchors: &anchors, visitor: None };
+        let walked = walk.run(progress)?;
+        let (path, scanned) = (&walked.segment.path, &walked.scanned);
+        let tail = match active.filter(|_| walked.is_last) {
+            Some(active) => tail::classify(path, active, scanned)?,
+            // What another segment follows was synced and whole before that one was begun.
+            None => Tail::Damaged,
+        };
+        let missing = known
             .iter()
             .filter(|anchor| anchor.sequence > scanned.head.sequence)
             .max_by_key(|a| a.sequence);
         let forked = matches!(&scanned.broken, Some((_, fault)) if matches!(**fault, EntryFault::Anchor { .. }));
-        let trust = match (forked, missing, anchors.as_slice()) {
+        let trust = match (forked, missing, known.as_slice()) {
             (true, ..) => Trust::Forked,
             (_, Some(_), _) => Trust::Missing,
             (_, None, []) => Trust::Unknown,
             (_, None, _) => Trust::Covered,
         };
-        Ok(Self { missing: missing.copied(), scanned, durable, tail, trust })
+        Ok(Self { missing: missing.copied(), walked, durable, tail, trust })
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
         verdict(self.tail, self.trust)
     }
 
-    pub(crate) fn report(&self, path: &Path) -> WalReport {
-        let Scanned { head, end, bytes, ref broken, .. } = self.scanned;
+    pub(crate) fn report(&self, segments: &Segments) -> WalReport {
+        let Walked { bytes_before, ref segment, .. } = self.walked;
+        let Scanned { head, end, bytes, ref broken, .. } = self.walked.scanned;
         let damage = broken.as_ref().map(|(place, fault)| format!("{place}: {fault}"));
         let verdict = self.verdict();
         WalReport {
-            path: path.to_owned(),
+            path: segments.log.clone(),
+            segment: segment.path.clone(),
+            segments: segments.all().count() as u64,
+            after: segments.start.sequence,
             sequence: head.sequence,
             last_hash: head.hash,
-            bytes: end,
+            bytes: bytes_before + end,
             durable_sequence: self.durable.map(|found| found.durable.head.sequence),
             tail: self.tail,
             trust: self.trust,
@@ -258,21 +282,18 @@ impl Finding {
     }
 
     /// The error of a refusal.
-    pub(crate) fn refusal(self, path: &Path) -> WalError {
-        let Scanned { head, end, lines, broken, .. } = self.scanned;
+    pub(crate) fn refusal(self) -> WalError {
+        let Walked { segment, scanned: Scanned { head, end, lines, broken, .. }, .. } = self.walked;
         match (broken, self.missing) {
             // What no crash leaves is said as a reader says it; so is a hole that nothing vouches for.
             (Some((place, fault)), missing) if self.tail == Tail::Damaged || missing.is_none() => {
                 WalError::Entry { place: *place, fault }
             }
-            (broken, missing) => {
-                let (path, line) = (path.to_owned(), lines.saturating_add(1));
-                WalError::AcknowledgedMissing {
-                    place: Box::new(Place { path, line, offset: end, sequence: head.next() }),
-                    durable: missing.map_or(head.sequence, |missing| missing.sequence),
-                    damage: broken.map(|(_, fault)| fault),
-                }
-            }
+            (broken, missing) => WalError::AcknowledgedMissing {
+                place: Box::new(segment.place(lines, end, head.next())),
+                durable: missing.map_or(head.sequence, |missing| missing.sequence),
+                damage: broken.map(|(_, fault)| fault),
+            },
         }
     }
 }

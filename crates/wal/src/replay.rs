@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use calybris_kernel::PolicySnapshot;
 use calybris_kernel::digest::HexDigest;
 use calybris_proof::audit::{AuditBundle, RecordVerdict};
-use calybris_proof::chain::ChainKey;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{EntryFault, Fault, WalError};
+use crate::options::WalOptions;
 use crate::payload::decode_audited;
-use crate::reader::scan;
-use crate::scan::Visit;
+use crate::reader::{VerifiedWal, scan};
+use crate::scan::{Progress, Visit};
 
 /// What recomputing one entry established. In a list returned by a replay everything holds: a replay stops
 /// with an error at the first entry where something does not.
@@ -112,12 +112,39 @@ where
     replay::<M>(path, key, &mut resolver)
 }
 
+/// Replays an audited log as `options` say, in constant memory and telling how far it has come.
+///
+/// # Errors
+/// As [`replay_audited_wal_with_resolver`] and [`verify_wal_with`](crate::verify_wal_with).
+pub fn replay_audited_wal_with<M, R>(
+    path: &Path,
+    options: &WalOptions,
+    mut resolver: R,
+    progress: Option<&mut dyn FnMut(Progress)>,
+) -> Result<VerifiedWal, WalError>
+where
+    M: DeserializeOwned,
+    R: FnMut(&AuditBundle) -> Option<PolicySnapshot> + Send,
+{
+    replay_with::<M>(path, options, &mut resolver, progress)
+}
+
 fn replay<M: DeserializeOwned>(
     path: &Path,
     key: Option<&[u8]>,
     resolver: &mut Resolver<'_>,
 ) -> Result<Vec<WalReplayVerdict>, WalError> {
-    let key = key.map(ChainKey::new).transpose()?;
+    let options = key.map_or_else(WalOptions::new, |key| WalOptions::new().key(key));
+    let VerifiedWal { after, sequence, .. } = replay_with::<M>(path, &options, resolver, None)?;
+    Ok((after..sequence).map(|before| WalReplayVerdict::valid(before + 1)).collect())
+}
+
+fn replay_with<M: DeserializeOwned>(
+    path: &Path,
+    options: &WalOptions,
+    resolver: &mut Resolver<'_>,
+    progress: Option<&mut dyn FnMut(Progress)>,
+) -> Result<VerifiedWal, WalError> {
     let resolver = &Mutex::new(resolver);
     let visitor = || {
         let mut policy: Option<(HexDigest, PolicySnapshot)> = None;
@@ -137,8 +164,7 @@ fn replay<M: DeserializeOwned>(
         });
         visit
     };
-    let head = scan(path, key.as_ref(), &[], Some(&visitor))?;
-    Ok((1..=head.sequence).map(WalReplayVerdict::valid).collect())
+    scan(path, options, Some(&visitor), progress)
 }
 
 type Resolver<'r> = dyn FnMut(&AuditBundle) -> Option<PolicySnapshot> + Send + 'r;

@@ -40,6 +40,8 @@ pub struct Progress {
 pub(crate) struct Scan<'a, 'v> {
     pub(crate) path: &'a Path,
     pub(crate) file: &'a dyn StorageFile,
+    /// How much of it is looked at.
+    pub(crate) bytes: u64,
     pub(crate) key: Option<&'a ChainKey>,
     /// What the file's first entry follows.
     pub(crate) start: Head,
@@ -60,7 +62,7 @@ pub(crate) struct Scanned {
     pub(crate) terminated: bool,
     /// Lines of the prefix, blank ones included.
     pub(crate) lines: u64,
-    /// The file's length when the scan began.
+    /// How much of the file was looked at.
     pub(crate) bytes: u64,
     /// What is wrong with the line that follows the prefix, none at the end of the file.
     pub(crate) broken: Option<(Box<Place>, Fault)>,
@@ -80,12 +82,11 @@ struct Chunk {
 }
 
 impl Scan<'_, '_> {
-    /// Verifies the file as it is now.
     pub(crate) fn run(
         &self,
         progress: Option<&mut dyn FnMut(Progress)>,
     ) -> Result<Scanned, WalError> {
-        let bytes = self.file.len().map_err(WalError::io("measure", self.path))?;
+        let bytes = self.bytes;
         let chunks = bytes.div_ceil(CHUNK_BYTES);
         let mut found =
             Scanned { head: self.start, end: 0, terminated: true, lines: 0, bytes, broken: None };
@@ -189,7 +190,7 @@ impl Scan<'_, '_> {
             if !line::is_blank(raw.bytes) {
                 let outcome = line::parse(raw.bytes).and_then(|line| {
                     let head = chunk.follow(&line, raw.offset, self.key)?;
-                    self.check_anchors(head)?;
+                    head.check(self.anchors)?;
                     visit.as_mut().map_or(Ok(()), |visit| visit(&line))?;
                     chunk.head = Some(head);
                     Ok(())
@@ -203,16 +204,6 @@ impl Scan<'_, '_> {
             chunk.lines += 1;
         }
         Ok(chunk)
-    }
-
-    fn check_anchors(&self, head: Head) -> Result<(), Fault> {
-        let due = self.anchors.iter().find(|anchor| anchor.sequence == head.sequence);
-        match due {
-            Some(anchor) if !anchor.hash.ct_eq(&head.hash) => {
-                Err(EntryFault::Anchor { found: head.hash, expected: anchor.hash }.into())
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -238,6 +229,12 @@ impl Chunk {
 }
 
 impl Scanned {
+    /// Of a file that cannot be what follows `head`.
+    pub(crate) fn refused(head: Head, place: Place, fault: Fault) -> Self {
+        let broken = Some((place.into(), fault));
+        Self { head, end: 0, terminated: true, lines: 0, bytes: 0, broken }
+    }
+
     /// Continues with the next chunk, if its first entry follows.
     fn join(&mut self, path: &Path, chunk: Chunk) {
         let place = |lines: u64, offset: u64, head: Head| {

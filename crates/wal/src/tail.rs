@@ -22,7 +22,7 @@ pub(crate) fn classify(
     let Some((place, fault)) = &scanned.broken else {
         return Ok(if scanned.terminated { Tail::Clean } else { Tail::Unterminated });
     };
-    if matches!(**fault, EntryFault::Anchor { .. }) {
+    if matches!(**fault, EntryFault::Anchor { .. } | EntryFault::SegmentName { .. }) {
         return Ok(Tail::Damaged);
     }
     let mut rest = Rest { path, file, at: place.offset, end: scanned.bytes };

@@ -1,14 +1,19 @@
-//! Giving out the entries of a log that is opened as a writer would open it.
+//! Giving out the entries of a log one by one, in order.
 
 use std::path::Path;
 
-use calybris_proof::chain::ChainKey;
+use calybris_proof::chain::{ChainHash, ChainKey};
 use serde::de::DeserializeOwned;
 
+use crate::chain::Head;
 use crate::entry::WalEntry;
-use crate::error::WalError;
+use crate::error::{EntryFault, Fault, Place, WalError};
+use crate::line::{self, Line, MAX_ENTRY_BYTES};
+use crate::lines::{LineError, Lines, RawLine};
 use crate::options::WalOptions;
-use crate::reader::visit_file;
+use crate::payload::decode;
+use crate::segments::Segments;
+use crate::storage::{Storage, StorageFile};
 
 /// Gives the verified entries of a log to `visit`, one by one: with the key and from the storage that
 /// `options` name.
@@ -42,7 +47,106 @@ pub fn visit_wal_with<T: DeserializeOwned, F: FnMut(WalEntry<T>)>(
     options: &WalOptions,
     visit: F,
 ) -> Result<(), WalError> {
-    let key = options.key.as_deref().map(ChainKey::new).transpose()?;
-    let file = options.storage.open_read(path).map_err(WalError::io("open", path))?;
-    visit_file(path, &*file, key.as_ref(), visit).map(drop)
+    visit_entries(path, options, visit).map(drop)
+}
+
+/// The same, returning the last sequence and hash.
+pub(crate) fn visit_entries<T: DeserializeOwned>(
+    path: &Path,
+    options: &WalOptions,
+    mut visit: impl FnMut(WalEntry<T>),
+) -> Result<(u64, ChainHash), WalError> {
+    let key = options.chain_key(path)?;
+    let segments = Segments::find(path, options, key.as_ref())?;
+    let mut previous_hash = segments.start.hash;
+    let head = visit_lines(&segments, &*options.storage, key.as_ref(), &mut |line, head| {
+        visit(WalEntry {
+            sequence: line.sequence,
+            previous_hash: std::mem::replace(&mut previous_hash, head.hash),
+            entry_hash: head.hash,
+            data: decode(line)?,
+        });
+        Ok(())
+    })?;
+    Ok((head.sequence, head.hash))
+}
+
+/// Verifies a log line by line, giving each line and the head it makes to `visit`; returns the last head.
+pub(crate) fn visit_lines(
+    segments: &Segments,
+    storage: &dyn Storage,
+    key: Option<&ChainKey>,
+    visit: &mut dyn FnMut(&Line<'_>, Head) -> Result<(), Fault>,
+) -> Result<Head, WalError> {
+    let trusted = segments.retirement();
+    let mut head = segments.start;
+    head.check(trusted.as_slice()).map_err(|fault| {
+        let place = segments.first().place(0, 0, head.next());
+        WalError::Entry { place, fault }
+    })?;
+    each_line(segments, storage, true, &mut |raw, place| {
+        let line = line::parse(raw.bytes)?;
+        head = head.follow(&line, key)?;
+        head.check(trusted.as_slice())?;
+        visit(&line, head)?;
+        place.sequence = head.next();
+        Ok(())
+    })?;
+    Ok(head)
+}
+
+/// Takes a line and its place, whose sequence it moves on.
+type Take<'t> = dyn FnMut(&RawLine<'_>, &mut Place) -> Result<(), Fault> + 't;
+
+/// Gives the lines that are not blank to `take`, segment after segment; if they are to be `chained`, each
+/// segment must be the one due.
+pub(crate) fn each_line(
+    segments: &Segments,
+    storage: &dyn Storage,
+    chained: bool,
+    take: &mut Take<'_>,
+) -> Result<(), WalError> {
+    let mut due = segments.start.next();
+    for segment in segments.all() {
+        let mut place = segment.place(0, 0, due);
+        if chained {
+            segment.begins_with(due).map_err(|fault| place.refuse(fault))?;
+        } else {
+            place.sequence = segment.first;
+        }
+        let (file, bytes) = segments.open(segment, storage)?;
+        let terminated = lines_of(&*file, bytes, &mut place, take)?;
+        if !terminated && *segment != segments.last {
+            return Err(place.refuse(EntryFault::Unsealed.into()));
+        }
+        due = place.sequence;
+    }
+    Ok(())
+}
+
+/// Gives the lines of one file to `take`; returns whether the last one has its newline.
+fn lines_of(
+    file: &dyn StorageFile,
+    bytes: u64,
+    place: &mut Place,
+    take: &mut Take<'_>,
+) -> Result<bool, WalError> {
+    let (mut lines, mut terminated) = (Lines::new(file, 0, bytes), true);
+    loop {
+        let raw = match lines.next_line() {
+            Ok(None) => return Ok(terminated),
+            Ok(Some(raw)) => raw,
+            Err(LineError::Io(source)) => return Err(WalError::io("read", &place.path)(source)),
+            Err(LineError::TooLong { offset, found }) => {
+                place.offset = offset;
+                let fault = EntryFault::TooLong { found, limit: MAX_ENTRY_BYTES };
+                return Err(place.refuse(fault.into()));
+            }
+        };
+        (place.offset, terminated) = (raw.offset, raw.terminated);
+        if !line::is_blank(raw.bytes) {
+            take(&raw, place).map_err(|fault| place.refuse(fault))?;
+        }
+        (place.line, place.offset) = (place.line + 1, raw.end());
+    }
 }

@@ -83,7 +83,7 @@ fn every_row_is_what_opening_does() {
         let mut bytes = memory.read(path).unwrap();
         let mut options = options;
         match trust {
-            Trust::Unknown => memory.remove(&head_file::path_of(path)).unwrap(),
+            Trust::Unknown => memory.remove(Path::new("log.head")).unwrap(),
             Trust::Forked => {
                 let other =
                     calybris_proof::chain::WalAnchor::new(2, [9; 32].into(), false).unwrap();
@@ -167,10 +167,10 @@ fn a_keyed_log_does_not_believe_a_head_file_of_another_key() {
     let options = WalOptions::new().storage(Arc::new(memory.clone())).key(&[1; 32]);
     let path = Path::new("log");
     WalWriter::<u32>::open_with(path, &options).unwrap().append_durable(1).unwrap();
-    let head = memory.read(&head_file::path_of(path)).unwrap();
+    let head = memory.read(Path::new("log.head")).unwrap();
     assert_eq!(inspect(path, &options).unwrap().durable_sequence, Some(1));
     let forged = String::from_utf8(head).unwrap().replace("\"sequence\":1", "\"sequence\":9");
-    memory.write(&head_file::path_of(path), forged.as_bytes());
+    memory.write(Path::new("log.head"), forged.as_bytes());
     let older = inspect(path, &options).unwrap();
     assert_eq!((older.durable_sequence, older.verdict), (Some(0), Verdict::Open));
 }

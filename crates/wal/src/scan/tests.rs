@@ -1,10 +1,14 @@
 //! The parallel scan against the sequential reader, over several chunks, on whole and damaged files.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::reader::visit_lines;
+use crate::options::WalOptions;
+use crate::segments::Segments;
 use crate::storage::{Memory, Storage as _};
+use crate::visit::visit_lines;
 
 /// A log of about `bytes` bytes with entries of very different lengths and some blank lines.
 fn log(bytes: usize, key: Option<&ChainKey>) -> Vec<u8> {
@@ -28,8 +32,9 @@ fn both(bytes: &[u8]) -> (String, String) {
     let path = Path::new("log");
     memory.write(path, bytes);
     let file = memory.open_read(path).unwrap();
+    let (length, start) = (bytes.len() as u64, Head::EMPTY);
     let scan =
-        Scan { path, file: &*file, key: None, start: Head::EMPTY, anchors: &[], visitor: None };
+        Scan { path, file: &*file, bytes: length, key: None, start, anchors: &[], visitor: None };
     let parallel = scan.run(None).unwrap();
     let parallel = match parallel.broken {
         Some((place, fault)) => format!("{place}: {fault}"),
@@ -39,7 +44,9 @@ fn both(bytes: &[u8]) -> (String, String) {
             format!("{:?}", parallel.head)
         }
     };
-    let sequential = visit_lines(path, &*file, None, &mut |_, _| Ok(()));
+    let options = WalOptions::new().storage(Arc::new(memory.clone()));
+    let segments = Segments::find(path, &options, None).unwrap();
+    let sequential = visit_lines(&segments, &memory, None, &mut |_, _| Ok(()));
     (parallel, sequential.map_or_else(|e| e.to_string(), |head| format!("{head:?}")))
 }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use calybris_wal::{WalWriter, read_verified_wal};
+use calybris_wal::{WalOptions, WalWriter, read_verified_wal};
 
 const CHILD_LOG: &str = "CALYBRIS_TEST_LOG_TO_FILL";
 /// More on demand; each costs some milliseconds of real syncs.
@@ -13,7 +13,7 @@ const WRITERS: u64 = 64;
 
 /// Appends durably from many threads for ever, and says after each acknowledgement which entry it was.
 fn fill(path: &std::path::Path) -> ! {
-    let log = WalWriter::<(u64, u64)>::open(path).unwrap();
+    let log = WalWriter::<(u64, u64)>::open_with(path, &options(path)).unwrap();
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
             let log = &log;
@@ -29,22 +29,40 @@ fn fill(path: &std::path::Path) -> ! {
     std::process::exit(1)
 }
 
+/// A log that is named so is written in segments, a few groups in each.
+fn options(path: &std::path::Path) -> WalOptions {
+    match path.ends_with("segments") {
+        true => WalOptions::new().segment_bytes(64 << 10),
+        false => WalOptions::new(),
+    }
+}
+
 #[test]
 fn everything_acknowledged_is_there_after_kill_9() {
+    let segments = kill("killed::everything_acknowledged_is_there_after_kill_9", "log");
+    assert_eq!(segments, 1);
+}
+
+#[test]
+fn everything_acknowledged_is_there_after_kill_9_between_segments() {
+    let test = "killed::everything_acknowledged_is_there_after_kill_9_between_segments";
+    let segments = kill(test, "segments");
+    assert!(segments > 2, "{segments} segments: it was never killed near a rotation");
+}
+
+/// Kills the child that `test` becomes, checks the log each time, and says how many files it has.
+fn kill(test: &str, log: &str) -> u64 {
     if let Some(path) = std::env::var_os(CHILD_LOG) {
         fill(path.as_ref());
     }
     let kills: u64 = std::env::var(KILLS).map_or(8, |text| text.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("log");
+    let path = directory.path().join(log);
     let mut acknowledged = Vec::new();
+    let mut segments = 0;
     for kill in 0..kills {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "killed::everything_acknowledged_is_there_after_kill_9",
-                "--nocapture",
-            ])
+            .args(["--exact", test, "--nocapture"])
             .env(CHILD_LOG, &path)
             .stdout(Stdio::piped())
             .spawn()
@@ -68,13 +86,16 @@ fn everything_acknowledged_is_there_after_kill_9() {
                 acknowledged.push((sequence, hash.to_owned()));
             }
         }
-        let log = WalWriter::<(u64, u64)>::open(&path).unwrap();
+        let log = WalWriter::<(u64, u64)>::open_with(&path, &options(&path)).unwrap();
+        segments = log.report().segments;
         drop(log);
         let entries = read_verified_wal::<(u64, u64)>(&path).unwrap();
         for (sequence, hash) in &acknowledged {
-            assert_eq!(entries[sequence - 1].entry_hash, *hash);
+            assert_eq!(entries.get(sequence - 1).unwrap().entry_hash, *hash);
         }
     }
     assert!(acknowledged.len() as u64 > kills, "the child was killed before it did anything");
-    eprintln!("{kills} kills, {} acknowledged entries, none lost", acknowledged.len());
+    let count = acknowledged.len();
+    eprintln!("{kills} kills, {count} acknowledged entries in {segments} files, none lost");
+    segments
 }

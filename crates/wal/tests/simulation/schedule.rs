@@ -46,6 +46,9 @@ pub(crate) fn run(seed: u64) -> Outcome {
     if random.chance(3) {
         options = options.buffer_bytes(1 + random.below(3_000));
     }
+    if random.chance(2) {
+        options = options.segment_bytes(1 + random.next() % 4_000);
+    }
     let (attempted, acknowledged, outcome) = (Vec::new(), 0, Outcome::default());
     let mut run = Run { disk, options, random, attempted, acknowledged, outcome };
     for _ in 0..ROUNDS {

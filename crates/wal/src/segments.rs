@@ -1,0 +1,243 @@
+//! The files of a log: one, or the segments of a directory.
+//!
+//! Each segment continues the chain of the one before and is named after the sequence of its first entry, so
+//! that the segments, put together in the order of their names, are the log as one file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use calybris_proof::chain::ChainKey;
+
+use crate::chain::Head;
+use crate::error::{EntryFault, Fault, Place, WalError};
+use crate::options::WalOptions;
+use crate::retired;
+use crate::storage::{Storage, StorageFile, beside};
+
+/// The writer's lock on a directory.
+pub(crate) const LOCK: &str = "lock";
+/// The head file of a directory.
+const HEAD: &str = "head";
+
+/// One file of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    /// The sequence of its first entry.
+    pub(crate) first: u64,
+}
+
+/// The files of a log as they were at one moment.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    /// The directory, or the one file.
+    pub(crate) log: PathBuf,
+    pub(crate) head_file: PathBuf,
+    /// What the first entry follows.
+    pub(crate) start: Head,
+    /// The head of what was retired.
+    pub(crate) retired: Head,
+    /// In the order of their entries; nothing is added to them any more.
+    pub(crate) sealed: Vec<Segment>,
+    /// The one that grows.
+    pub(crate) last: Segment,
+    /// Retired and still there.
+    pub(crate) leftovers: Vec<PathBuf>,
+}
+
+/// The name of the segment whose first entry has this sequence.
+pub(crate) fn name(first: u64) -> String {
+    format!("{first:020}.log")
+}
+
+/// The sequence a segment's name says.
+fn first_of(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_suffix(".log")?;
+    let first = digits.parse().ok()?;
+    (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(first)
+}
+
+impl Segments {
+    /// The files of `log`. Which of the forms it has is seen from the storage.
+    pub(crate) fn find(
+        log: &Path,
+        options: &WalOptions,
+        key: Option<&ChainKey>,
+    ) -> Result<Self, WalError> {
+        let storage = &*options.storage;
+        if storage.is_directory(log) {
+            return Self::in_directory(log, options, &|| retired::read(log, storage, key));
+        }
+        let start = options.start(Head::EMPTY);
+        Ok(Self {
+            log: log.to_owned(),
+            head_file: beside(log, ".head"),
+            start,
+            retired: Head::EMPTY,
+            sealed: Vec::new(),
+            last: Segment { path: log.to_owned(), first: start.next() },
+            leftovers: Vec::new(),
+        })
+    }
+
+    /// As [`Segments::find`], believing a record of retirement without the key.
+    pub(crate) fn find_unverified(log: &Path, options: &WalOptions) -> Result<Self, WalError> {
+        let storage = &*options.storage;
+        if storage.is_directory(log) {
+            return Self::in_directory(log, options, &|| retired::read_unverified(log, storage));
+        }
+        Self::find(log, options, None)
+    }
+
+    fn in_directory(
+        log: &Path,
+        options: &WalOptions,
+        record: &dyn Fn() -> Result<Head, WalError>,
+    ) -> Result<Self, WalError> {
+        let mut retired = record()?;
+        loop {
+            let paths = options.storage.list(log).map_err(WalError::io("list", log))?;
+            let mut all: Vec<Segment> = paths
+                .into_iter()
+                .filter_map(|path| Some(Segment { first: first_of(&path)?, path }))
+                .collect();
+            all.sort_by_key(|segment| segment.first);
+            let (leftovers, mut sealed): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|segment| segment.first <= retired.sequence);
+            // Somebody may have retired more since the record was read.
+            if sealed.first().is_none_or(|segment| segment.first != retired.next()) {
+                let now = record()?;
+                if now != retired {
+                    retired = now;
+                    continue;
+                }
+            }
+            let first = retired.next();
+            let last =
+                sealed.pop().unwrap_or_else(|| Segment { path: log.join(name(first)), first });
+            return Ok(Self {
+                log: log.to_owned(),
+                head_file: log.join(HEAD),
+                start: options.start(retired),
+                retired,
+                sealed,
+                last,
+                leftovers: leftovers.into_iter().map(|segment| segment.path).collect(),
+            });
+        }
+    }
+
+    /// In the order of their entries.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Segment> {
+        self.sealed.iter().chain([&self.last])
+    }
+
+    pub(crate) fn first(&self) -> &Segment {
+        self.sealed.first().unwrap_or(&self.last)
+    }
+
+    /// The head of what was retired, where something was.
+    pub(crate) fn retirement(&self) -> Option<Head> {
+        Some(self.retired).filter(|head| head.sequence > 0)
+    }
+
+    /// The head that the options trust, which must not have been retired.
+    pub(crate) fn trusted_anchor(&self, options: &WalOptions) -> Result<Option<Head>, WalError> {
+        let anchor = options.anchor.as_ref().map(Head::of);
+        match anchor.filter(|head| 0 < head.sequence && head.sequence < self.start.sequence) {
+            None => Ok(anchor),
+            Some(Head { sequence: expected, .. }) => {
+                let (path, retired) = (self.log.clone(), self.start.sequence);
+                Err(WalError::AnchorRetired { path, retired, expected })
+            }
+        }
+    }
+
+    /// Opens a segment for reading, with its length: for the last one up to the last line that is not just
+    /// being written.
+    pub(crate) fn open(
+        &self,
+        segment: &Segment,
+        storage: &dyn Storage,
+    ) -> Result<(Box<dyn StorageFile>, u64), WalError> {
+        let path = &segment.path;
+        let file =
+            storage.open_read(path).map_err(|error| self.explained(segment, storage, error))?;
+        let length = if *segment == self.last { settled_length(&*file) } else { file.len() };
+        Ok((file, length.map_err(WalError::io("measure", path))?))
+    }
+
+    /// Why a segment cannot be opened: it may have been retired since it was listed.
+    fn explained(&self, segment: &Segment, storage: &dyn Storage, error: io::Error) -> WalError {
+        if error.kind() == io::ErrorKind::NotFound && storage.is_directory(&self.log) {
+            match retired::read_unverified(&self.log, storage) {
+                Ok(now) if now.sequence >= segment.first => {
+                    return WalError::Retired {
+                        path: segment.path.clone(),
+                        sequence: now.sequence,
+                    };
+                }
+                _ => {}
+            }
+        }
+        WalError::io("open", &segment.path)(error)
+    }
+}
+
+impl Segment {
+    /// The place after some lines, where an entry with this sequence is due.
+    pub(crate) fn place(&self, lines: u64, offset: u64, sequence: u64) -> Place {
+        Place { path: self.path.clone(), line: lines.saturating_add(1), offset, sequence }
+    }
+
+    /// Whether an entry with this sequence is the one its name promises.
+    pub(crate) fn begins_with(&self, due: u64) -> Result<(), Fault> {
+        if self.first == due {
+            return Ok(());
+        }
+        Err(EntryFault::SegmentName { found: self.first, expected: due }.into())
+    }
+}
+
+/// How long a file that ends inside a line is watched for the rest of it.
+const WATCHED: (u32, Duration) = (20, Duration::from_millis(1));
+
+/// The length of a file somebody may be writing to: when it ends inside a line and changes, that line is not
+/// counted; when it does not change, nobody is writing, and the line is as it was left.
+fn settled_length(file: &dyn StorageFile) -> io::Result<u64> {
+    let length = file.len()?;
+    let mut last = [0];
+    if length == 0 || (file.read_at(&mut last, length - 1)? == 1 && last == *b"\n") {
+        return Ok(length);
+    }
+    for _ in 0..WATCHED.0 {
+        thread::sleep(WATCHED.1);
+        let now = file.len()?;
+        if now != length {
+            return whole_lines(file, now.min(length));
+        }
+    }
+    Ok(length)
+}
+
+/// The end of the last line that ends before `length`.
+fn whole_lines(file: &dyn StorageFile, length: u64) -> io::Result<u64> {
+    let (mut end, mut buffer) = (length, [0; 4 << 10]);
+    while end > 0 {
+        let start = end.saturating_sub(buffer.len() as u64);
+        let wanted = usize::try_from(end - start).unwrap_or(buffer.len());
+        let room = buffer.get_mut(..wanted).unwrap_or_default();
+        let count = file.read_at(room, start)?;
+        let block = buffer.get(..count).unwrap_or_default();
+        if let Some(at) = memchr::memrchr(b'\n', block) {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests;
