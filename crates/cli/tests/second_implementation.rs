@@ -1,5 +1,5 @@
 //! The verifier in Python under `docs/verifier/`, written from the specification, and this command agree on
-//! the golden values and on logs, sound and tampered. Needs `python3`; required where `CI` is set.
+//! the golden and the hostile values and on logs, sound and tampered. Needs `python3`; required where `CI` is set.
 #![expect(clippy::unwrap_used, reason = "helpers of the tests")]
 
 use std::fs;
@@ -18,8 +18,13 @@ fn has_python() -> bool {
     found
 }
 
+/// A script of `docs/verifier`.
+fn script(name: &str) -> String {
+    format!("{}/../../docs/verifier/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 fn python(folder: &Path, arguments: &[&str]) -> (i32, String) {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verifier/calybris_verifier.py");
+    let script = script("calybris_verifier.py");
     run(Command::new("python3").arg(script).args(arguments).current_dir(folder))
 }
 
@@ -55,12 +60,14 @@ fn folder() -> TempDir {
 }
 
 #[test]
-fn both_reproduce_the_golden_values() {
+fn both_reproduce_the_golden_values_and_refuse_the_hostile_ones() {
     if has_python() {
-        let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../proof/tests/data");
-        let (code, text) = python(Path::new("."), &["vectors", vectors]);
-        assert_eq!(code, 0, "{text}");
-        assert!(text.contains("60 golden values"), "{text}");
+        let vectors = ["proof", "budget"]
+            .map(|name| format!("{}/../{name}/tests/data", env!("CARGO_MANIFEST_DIR")));
+        // -B: no compiled copy beside the script.
+        let script = ["-B".into(), script("check_vectors.py")];
+        let (code, text) = run(Command::new("python3").args(script).args(vectors));
+        assert_eq!((code, text.as_str()), (0, "271 values agree\n"));
     }
 }
 
@@ -133,7 +140,7 @@ fn both_check_checkpoints_and_bundles_alike() {
         let (code, text) = python(at, &[theirs, keys].concat());
         assert_eq!(code, expected, "{text}");
     };
-    let log = |checkpoint, keys, expected| {
+    let log = |checkpoint: &str, keys: &[&str], expected: i32| {
         let ours = ["verify", "log", "--checkpoint", checkpoint];
         check(&ours, &["log", "log", "--checkpoint", checkpoint], keys, expected);
     };
@@ -143,6 +150,24 @@ fn both_check_checkpoints_and_bundles_alike() {
     let note = fs::read_to_string(at.join("checkpoint")).unwrap();
     fs::write(at.join("changed"), note.replacen("\n60\n", "\n59\n", 1)).unwrap();
     log("changed", &key, 1);
+
+    // A witness's word counts once, and the log's own word, under a witness's key, not at all.
+    fs::write(at.join("other-key"), "0a".repeat(32)).unwrap();
+    let cosign = ["checkpoint", "log", "--cosign", "checkpoint", "--origin", "example.com/log"];
+    let time = ["--time", "1767225600", "--witness-name"];
+    for (name, secret, output) in
+        [("w.example", "other-key", "cosigned"), ("x.example", "key", "own")]
+    {
+        let by = [name, "--signing-key", secret, "-o", output];
+        let (code, text) = calybris(at, &[&cosign[..], &key, &time, &by].concat());
+        assert_eq!(code, 0, "{text}");
+        let shown = calybris(at, &["key", "show", "--name", name, "--signing-key", secret]).1;
+        let witness = shown.lines().find_map(|line| line.strip_prefix("witness key ")).unwrap();
+        let quorum = ["--witness", witness.trim(), "--quorum", "1"];
+        let keys = [&key[..], &quorum].concat();
+        log(output, &keys, if output == "own" { 3 } else { 0 });
+        log("checkpoint", &keys, 3);
+    }
 
     let known = [&key[..], &["--policy-digest", digest.trim()]].concat();
     let bundle = |file, keys: &[&str], expected| {

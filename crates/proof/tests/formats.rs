@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of the tests")]
 #![cfg(feature = "sign")]
 
+mod common;
+
 use std::fs;
 
 use calybris_kernel::digest::HexDigest;
-use calybris_kernel::{KernelDecision, KernelInput, KernelModel, PolicySnapshot};
+use calybris_proof::AuditBundle;
 use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 use calybris_proof::checkpoint::Checkpoint;
 use calybris_proof::merkle::{MerkleFrontier, MerkleTree};
@@ -13,40 +15,11 @@ use calybris_proof::outcome::{Disposition, Observation, Outcome, Strategy, ident
 use calybris_proof::receipt::{Receipt, WalPosition};
 use calybris_proof::signature::{SignedPolicy, Signer};
 use calybris_proof::state::{StateTransition, state_digest};
-use calybris_proof::{AuditBundle, Evidence};
-use serde_json::Value;
+use common::{case, data};
 
 fn page(name: &str) -> String {
     let path = format!("{}/../../docs/format/{name}", env!("CARGO_MANIFEST_DIR"));
     fs::read_to_string(path).unwrap()
-}
-
-fn data(name: &str) -> Value {
-    let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn case() -> (PolicySnapshot, Evidence) {
-    let case = data("case.json");
-    let read = |value: &Value| value.as_u64().unwrap();
-    let policy = &case["policy"];
-    let bps = |name: &str| u16::try_from(read(&policy[name])).unwrap();
-    let models: Vec<KernelModel> = serde_json::from_value(policy["models"].clone()).unwrap();
-    let snapshot = PolicySnapshot::try_new(
-        read(&policy["policy_epoch"]),
-        read(&policy["catalog_epoch"]),
-        bps("hard_risk_limit_bps"),
-        bps("minimum_confidence_bps"),
-        bps("risk_penalty_multiplier_bps"),
-        read(&policy["latency_penalty_microunits_per_ms"]),
-        models,
-    )
-    .unwrap();
-    let input: KernelInput = serde_json::from_value(case["input"].clone()).unwrap();
-    let decision: KernelDecision =
-        serde_json::from_value(case["expect"]["decision"].clone()).unwrap();
-    let evidence = Evidence::of(&snapshot, input, &decision);
-    (snapshot, evidence)
 }
 
 #[track_caller]
@@ -78,7 +51,7 @@ fn the_log_page_states_what_is_computed() {
 #[test]
 fn the_record_page_states_what_is_computed() {
     let page = page("audited-record-v1.md");
-    let bundle = AuditBundle::from(&case().1);
+    let bundle = AuditBundle::from(&case().evidence());
     states(&page, bundle.policy_digest_hex);
     states(&page, bundle.input_digest_hex);
     states(&page, bundle.decision_digest_hex);
@@ -86,10 +59,11 @@ fn the_record_page_states_what_is_computed() {
 
 #[test]
 fn the_signature_and_receipt_pages_state_what_is_computed() {
-    let (snapshot, evidence) = case();
+    let case = case();
+    let (snapshot, evidence) = (&case.snapshot, case.evidence());
     let signature = page("signature-v1.md");
     let signer = Signer::new("risk-desk", &[9; 32]).unwrap();
-    let signed = SignedPolicy::sign(&snapshot, &signer, 1_767_225_600_000);
+    let signed = SignedPolicy::sign(snapshot, &signer, 1_767_225_600_000);
     states(&signature, signed.public_key_hex);
     states(&signature, signed.signature_hex);
 
@@ -109,7 +83,7 @@ fn the_signature_and_receipt_pages_state_what_is_computed() {
 
 #[test]
 fn the_outcome_page_states_what_is_computed() {
-    let (_, evidence) = case();
+    let evidence = case().evidence();
     let page = page("outcome-v1.md");
     states(&page, identity_digest(&evidence));
     let observation = Observation {
