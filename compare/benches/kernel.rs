@@ -1,6 +1,7 @@
 //! The kernel against the published crate, on the same inputs:
-//! `cargo bench --manifest-path compare/Cargo.toml --bench kernel`; `-- quick` takes a tenth of the rounds,
-//! `-- chart` prints the chart of the documentation, an SVG.
+//! `cargo bench --manifest-path compare/Cargo.toml --bench kernel [-- PART...]` with the parts `decide`, `calls`,
+//! `evidence` and `construction`; `quick` takes a tenth of the rounds, `chart` prints the chart of the documentation,
+//! an SVG.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use calybris_compare::families::{Family, PARAMS};
 use calybris_compare::{medians, report, timed};
 use calybris_kernel::PolicySnapshot;
 use calybris_kernel::digest::decision_digest;
+use calybris_proof::verify::verified_audit_bundle;
+use calybris_proof::{AuditBundle, Evidence};
 use published::kernel as other;
 
 const SIZES: [usize; 6] = [1, 4, 22, 256, 1_024, 65_535];
@@ -19,6 +22,19 @@ fn main() {
         return chart();
     }
     let rounds = if asked("quick") { 21 } else { 201 };
+    let parts: [(&str, fn(usize)); 4] = [
+        ("decide", decisions),
+        ("calls", calls),
+        ("evidence", |rounds| [22, 16_384].into_iter().for_each(|size| evidence(size, rounds))),
+        ("construction", |rounds| {
+            [22, 1_024, 65_535].into_iter().for_each(|size| construction(size, rounds.min(31)));
+        }),
+    ];
+    let all = !parts.iter().any(|(name, _)| asked(name));
+    parts.iter().filter(|(name, _)| all || asked(name)).for_each(|(_, part)| part(rounds));
+}
+
+fn decisions(rounds: usize) {
     for (name, eligible) in
         [("friendly", None), ("random, 4 %", Some(0.04)), ("random, 60 %", Some(0.6))]
     {
@@ -27,16 +43,13 @@ fn main() {
             decide(name, size, eligible, rounds);
         }
     }
+}
+
+fn calls(rounds: usize) {
     println!("\nother calls; the first two sides of a pair of ours are both ours");
     refusals(rounds);
     for size in [22, 1_024, 65_535] {
         trace_and_batch(size, rounds);
-    }
-    for size in [22, 16_384] {
-        evidence(size, rounds);
-    }
-    for size in [22, 1_024, 65_535] {
-        construction(size, rounds.min(31));
     }
 }
 
@@ -100,27 +113,40 @@ fn trace_and_batch(size: usize, rounds: usize) {
 fn evidence(size: usize, rounds: usize) {
     let family = family(size, Some(0.6));
     let (ours, theirs) = (family.ours(), family.theirs());
-    let pairs: Vec<_> = family.inputs.iter().map(|q| (*q, ours.prescribe(*q))).collect();
-    let peer_pairs: Vec<_> =
+    let decided: Vec<_> = family.inputs.iter().map(|q| ours.decide(*q)).collect();
+    let peers: Vec<_> =
         family.peer_inputs().into_iter().map(|q| (q, theirs.prescribe(q))).collect();
     let times = alternate(
         rounds.min(51),
         || {
-            for (input, decision) in &peer_pairs {
+            for (input, decision) in &peers {
                 drop(black_box(published::verify::verified_audit_bundle(
                     &theirs, *input, decision,
                 )));
             }
         },
         || {
-            for (input, decision) in &pairs {
-                drop(black_box(calybris_proof::verify::verified_audit_bundle(
-                    &ours, *input, decision,
-                )));
+            for it in &decided {
+                let (input, decision) = (*it.input(), it.decision());
+                drop(black_box(verified_audit_bundle(&ours, input, decision)));
             }
         },
     );
-    print_row(&format!("verified_audit_bundle, {size} models"), pairs.len(), times);
+    print_row(&format!("verified_audit_bundle, {size} models"), decided.len(), times);
+    let times = alternate(
+        rounds.min(51),
+        || {
+            for (input, decision) in &peers {
+                black_box(published::verify::audit_bundle(&theirs, *input, decision));
+            }
+        },
+        || {
+            for it in &decided {
+                black_box(AuditBundle::from(&Evidence::from(it)));
+            }
+        },
+    );
+    print_row(&format!("audit bundle of a decision, {size} models"), decided.len(), times);
 }
 
 fn construction(size: usize, rounds: usize) {
