@@ -2,95 +2,92 @@
 
 use core::fmt;
 
-/// What to do with the request. Discriminants are the digest's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[repr(u8)]
-pub enum KernelAction {
-    /// Run the requested model.
-    ExecuteRequested = 1,
-    /// Run another model.
-    Substitute = 2,
-    /// Run nothing.
-    Reject = 3,
-}
-
-/// Why. Discriminants are the digest's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[repr(u16)]
-pub enum KernelReason {
-    /// The requested model ranks first.
-    RequestedModelMaximizesUtility = 1,
-    /// Another model ranks first.
-    AlternativeMaximizesUtility = 2,
-    /// The request's risk is at or above the policy's hard limit.
-    RiskHardLimit = 100,
-    /// The request's confidence is below the policy's minimum.
-    ConfidenceHardLimit = 101,
-    /// No model is enabled.
-    NoEnabledModel = 102,
-    /// Most models miss the required quality.
-    QualityConstraint = 103,
-    /// Most models are too slow.
-    LatencyConstraint = 104,
-    /// Most models lack a required capability.
-    CapabilityConstraint = 105,
-    /// Most models belong to a provider that is not allowed.
-    ProviderConstraint = 106,
-    /// Most models run in no required region.
-    RegionConstraint = 107,
-    /// Most models cost more than the budget.
-    BudgetConstraint = 108,
-    /// Most models are worth nothing after cost, risk and latency.
-    NonPositiveUtility = 109,
-    /// Most models may not serve a request of this risk.
-    RiskCeilingConstraint = 110,
-}
-
-impl KernelAction {
-    /// The name in `snake_case`, as [`fmt::Display`] prints it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ExecuteRequested => "execute_requested",
-            Self::Substitute => "substitute",
-            Self::Reject => "reject",
+/// An enum whose variants have a code in the digest and a name in text: each is listed here and nowhere else.
+macro_rules! named {
+    (
+        $(#[$doc:meta])*
+        $type:ident: $code:ident {
+            $($(#[$about:meta])* $variant:ident = $number:literal $name:literal,)+
         }
-    }
-}
-
-impl KernelReason {
-    /// The name in `snake_case`, as [`fmt::Display`] prints it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RequestedModelMaximizesUtility => "requested_model_maximizes_utility",
-            Self::AlternativeMaximizesUtility => "alternative_maximizes_utility",
-            Self::RiskHardLimit => "risk_hard_limit",
-            Self::ConfidenceHardLimit => "confidence_hard_limit",
-            Self::NoEnabledModel => "no_enabled_model",
-            Self::QualityConstraint => "quality_constraint",
-            Self::LatencyConstraint => "latency_constraint",
-            Self::CapabilityConstraint => "capability_constraint",
-            Self::ProviderConstraint => "provider_constraint",
-            Self::RegionConstraint => "region_constraint",
-            Self::BudgetConstraint => "budget_constraint",
-            Self::NonPositiveUtility => "non_positive_utility",
-            Self::RiskCeilingConstraint => "risk_ceiling_constraint",
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[repr($code)]
+        pub enum $type {
+            $($(#[$about])* $variant = $number,)+
         }
+
+        impl $type {
+            /// Every variant, in the order of their codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in `snake_case`, as [`fmt::Display`] prints it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The name of the variant, as serialization has it.
+            #[must_use]
+            pub const fn variant_name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+named! {
+    /// What to do with the request. Discriminants are the digest's bytes.
+    KernelAction: u8 {
+        /// Run the requested model.
+        ExecuteRequested = 1 "execute_requested",
+        /// Run another model.
+        Substitute = 2 "substitute",
+        /// Run nothing.
+        Reject = 3 "reject",
     }
 }
 
-impl fmt::Display for KernelAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Display for KernelReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+named! {
+    /// Why. Discriminants are the digest's bytes.
+    KernelReason: u16 {
+        /// The requested model ranks first.
+        RequestedModelMaximizesUtility = 1 "requested_model_maximizes_utility",
+        /// Another model ranks first.
+        AlternativeMaximizesUtility = 2 "alternative_maximizes_utility",
+        /// The request's risk is at or above the policy's hard limit.
+        RiskHardLimit = 100 "risk_hard_limit",
+        /// The request's confidence is below the policy's minimum.
+        ConfidenceHardLimit = 101 "confidence_hard_limit",
+        /// No model is enabled.
+        NoEnabledModel = 102 "no_enabled_model",
+        /// Most models miss the required quality.
+        QualityConstraint = 103 "quality_constraint",
+        /// Most models are too slow.
+        LatencyConstraint = 104 "latency_constraint",
+        /// Most models lack a required capability.
+        CapabilityConstraint = 105 "capability_constraint",
+        /// Most models belong to a provider that is not allowed.
+        ProviderConstraint = 106 "provider_constraint",
+        /// Most models run in no required region.
+        RegionConstraint = 107 "region_constraint",
+        /// Most models cost more than the budget.
+        BudgetConstraint = 108 "budget_constraint",
+        /// Most models are worth nothing after cost, risk and latency.
+        NonPositiveUtility = 109 "non_positive_utility",
+        /// Most models may not serve a request of this risk.
+        RiskCeilingConstraint = 110 "risk_ceiling_constraint",
     }
 }
 

@@ -190,23 +190,10 @@ mod tests {
         ) {
             assert!(seen.insert(decision_digest(&decision)), "{field}");
         }
-        for action in [KernelAction::ExecuteRequested, KernelAction::Reject] {
+        for &action in KernelAction::ALL.iter().filter(|action| **action != base.action) {
             assert!(seen.insert(decision_digest(&KernelDecision { action, ..base })));
         }
-        for reason in [
-            KernelReason::RequestedModelMaximizesUtility,
-            KernelReason::RiskHardLimit,
-            KernelReason::ConfidenceHardLimit,
-            KernelReason::NoEnabledModel,
-            KernelReason::QualityConstraint,
-            KernelReason::LatencyConstraint,
-            KernelReason::CapabilityConstraint,
-            KernelReason::ProviderConstraint,
-            KernelReason::RegionConstraint,
-            KernelReason::BudgetConstraint,
-            KernelReason::NonPositiveUtility,
-            KernelReason::RiskCeilingConstraint,
-        ] {
+        for &reason in KernelReason::ALL.iter().filter(|reason| **reason != base.reason) {
             assert!(seen.insert(decision_digest(&KernelDecision { reason, ..base })));
         }
     }

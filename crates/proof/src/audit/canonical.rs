@@ -108,7 +108,7 @@ trait Canonical: Sized {
 
 /// Members in their order, which is that of the general serializer; that all are named, the compiler sees.
 macro_rules! write_members {
-    ($of:ident, $out:ident, $first:ident $(, $name:ident)*) => {
+    ($of:ident, $out:ident, $first:ident $(, $name:ident)*) => {{
         put($out, concat!("{\"", stringify!($first), "\":"));
         $of.$first.write($out);
         $(
@@ -116,7 +116,7 @@ macro_rules! write_members {
             $of.$name.write($out);
         )*
         put($out, "}");
-    };
+    }};
 }
 
 macro_rules! read_members {
@@ -180,41 +180,11 @@ object!(KernelDecision {
     catalog_epoch,
 });
 
-impl Canonical for AuditBundle {
-    fn write(&self, out: &mut Vec<u8>) {
-        match self.schema_version {
-            AuditSchema::V1 => {
-                write_members!(
-                    self,
-                    out,
-                    schema_version,
-                    digest_algorithm,
-                    proof_version,
-                    policy_epoch,
-                    catalog_epoch,
-                    created_by,
-                    policy_digest_hex,
-                    input_digest_hex,
-                    decision_digest_hex,
-                    replay_valid
-                );
-            }
-            AuditSchema::Unversioned => {
-                write_members!(
-                    self,
-                    out,
-                    policy_digest_hex,
-                    input_digest_hex,
-                    decision_digest_hex,
-                    replay_valid
-                );
-            }
-        }
-    }
-
-    fn read(rest: &mut &[u8]) -> Option<Self> {
-        let bundle: Self = read_members!(
-            rest,
+/// The members of a bundle in its current form.
+macro_rules! bundle_members {
+    ($of:ident!($($argument:ident),*)) => {
+        $of!(
+            $($argument,)*
             schema_version,
             digest_algorithm,
             proof_version,
@@ -225,7 +195,27 @@ impl Canonical for AuditBundle {
             input_digest_hex,
             decision_digest_hex,
             replay_valid
-        );
+        )
+    };
+}
+
+impl Canonical for AuditBundle {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self.schema_version {
+            AuditSchema::V1 => bundle_members!(write_members!(self, out)),
+            AuditSchema::Unversioned => write_members!(
+                self,
+                out,
+                policy_digest_hex,
+                input_digest_hex,
+                decision_digest_hex,
+                replay_valid
+            ),
+        }
+    }
+
+    fn read(rest: &mut &[u8]) -> Option<Self> {
+        let bundle: Self = bundle_members!(read_members!(rest));
         (bundle.proof_version == PROOF_VERSION).then_some(bundle)
     }
 }
@@ -256,36 +246,16 @@ macro_rules! texts {
     };
 }
 
+/// Enums by the names of their variants, none of which starts another.
 macro_rules! variants {
-    ($type:ident { $($name:ident),* $(,)? }) => {
-        texts!($type { $(Self::$name => stringify!($name)),* } |rest| {
-            $(
-                if take(rest, stringify!($name)).is_some() {
-                    return Some(Self::$name);
-                }
-            )*
-            None
+    ($($type:ident),*) => {$(
+        texts!($type { value => value.variant_name() } |rest| {
+            $type::ALL.iter().copied().find(|value| take(rest, value.variant_name()).is_some())
         });
-    };
+    )*};
 }
 
-variants!(KernelAction { ExecuteRequested, Substitute, Reject });
-
-variants!(KernelReason {
-    RequestedModelMaximizesUtility,
-    AlternativeMaximizesUtility,
-    RiskHardLimit,
-    ConfidenceHardLimit,
-    NoEnabledModel,
-    QualityConstraint,
-    LatencyConstraint,
-    CapabilityConstraint,
-    ProviderConstraint,
-    RegionConstraint,
-    BudgetConstraint,
-    NonPositiveUtility,
-    RiskCeilingConstraint,
-});
+variants!(KernelAction, KernelReason);
 
 texts!(AuditSchema { _ => AUDIT_SCHEMA } |rest| take(rest, AUDIT_SCHEMA).map(|()| Self::V1));
 texts!(DigestAlgorithm { Self => Self.as_str() } |rest| take(rest, Self.as_str()).map(|()| Self));

@@ -15,14 +15,12 @@ pub(super) fn proof_version<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 
 /// Serde functions for an enum printed by its `as_str`.
 macro_rules! by_name {
-    ($(#[$doc:meta])* $module:ident: $kind:ident { $($variant:ident),+ $(,)? }) => {
+    ($(#[$doc:meta])* $module:ident: $kind:ident) => {
         $(#[$doc])*
         pub(super) mod $module {
             use core::fmt;
 
             use calybris_kernel::$kind;
-
-            const ALL: &[$kind] = &[$($kind::$variant),+];
 
             pub(in super::super) fn serialize<S: serde::Serializer>(
                 value: &$kind,
@@ -44,42 +42,24 @@ macro_rules! by_name {
                     }
 
                     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$kind, E> {
-                        let known = ALL.iter().copied().find(|value| value.as_str() == text);
-                        known.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                        let known = $kind::ALL.iter().find(|value| value.as_str() == text);
+                        let unknown = || E::invalid_value(serde::de::Unexpected::Str(text), &self);
+                        known.copied().ok_or_else(unknown)
                     }
                 }
 
                 deserializer.deserialize_str(Visitor)
             }
-
-            /// Fails to compile when a variant is missing from `ALL`.
-            const _: fn($kind) = |value| match value {
-                $($kind::$variant => (),)+
-            };
         }
     };
 }
 
 by_name! {
-    /// `execute_requested`, `substitute`, `reject`.
-    action: KernelAction { ExecuteRequested, Substitute, Reject }
+    /// `execute_requested` and the others.
+    action: KernelAction
 }
 
 by_name! {
     /// `risk_hard_limit` and the others.
-    reason: KernelReason {
-        RequestedModelMaximizesUtility,
-        AlternativeMaximizesUtility,
-        RiskHardLimit,
-        ConfidenceHardLimit,
-        NoEnabledModel,
-        QualityConstraint,
-        LatencyConstraint,
-        CapabilityConstraint,
-        ProviderConstraint,
-        RegionConstraint,
-        BudgetConstraint,
-        NonPositiveUtility,
-        RiskCeilingConstraint,
-    }
+    reason: KernelReason
 }

@@ -32,24 +32,6 @@ fn signed() -> impl Strategy<Value = i64> {
     ]
 }
 
-const ACTIONS: [KernelAction; 3] =
-    [KernelAction::ExecuteRequested, KernelAction::Substitute, KernelAction::Reject];
-const REASONS: [KernelReason; 13] = [
-    KernelReason::RequestedModelMaximizesUtility,
-    KernelReason::AlternativeMaximizesUtility,
-    KernelReason::RiskHardLimit,
-    KernelReason::ConfidenceHardLimit,
-    KernelReason::NoEnabledModel,
-    KernelReason::QualityConstraint,
-    KernelReason::LatencyConstraint,
-    KernelReason::CapabilityConstraint,
-    KernelReason::ProviderConstraint,
-    KernelReason::RegionConstraint,
-    KernelReason::BudgetConstraint,
-    KernelReason::NonPositiveUtility,
-    KernelReason::RiskCeilingConstraint,
-];
-
 prop_compose! {
     fn input()(
         large in [number(), number(), number(), number(), number()],
@@ -77,8 +59,8 @@ prop_compose! {
 
 prop_compose! {
     fn decision()(
-        action in proptest::sample::select(&ACTIONS[..]),
-        reason in proptest::sample::select(&REASONS[..]),
+        action in proptest::sample::select(KernelAction::ALL),
+        reason in proptest::sample::select(KernelReason::ALL),
         large in [number(), number(), number(), number()],
         utilities in [signed(), signed()],
         middle in any::<[u32; 2]>(),
@@ -228,7 +210,7 @@ fn every_reason_and_action_is_read_as_it_is_written() {
     let case = crate::tests::case();
     let record =
         AuditedRecord::verified(&case.snapshot, case.input, case.decision, String::new()).unwrap();
-    for (reason, action) in REASONS.into_iter().zip(ACTIONS.into_iter().cycle()) {
+    for (&reason, &action) in KernelReason::ALL.iter().zip(KernelAction::ALL.iter().cycle()) {
         let mut record = record.clone();
         (record.decision.reason, record.decision.action) = (reason, action);
         let json = write(&record);
