@@ -41,7 +41,7 @@ pub fn run() -> Outcome {
         let (digest, requests) = file.requests();
         let policy_agrees = borrowed_policy_digest(&policy) == digest;
         #[cfg(feature = "std")]
-        let owned = owned(&policy);
+        let owned = calybris_kernel::PolicySnapshot::from(policy);
         for _ in 0..requests {
             let known = file.case();
             let (decision, trace) = policy.prescribe_with_trace(known.input);
@@ -58,21 +58,6 @@ pub fn run() -> Outcome {
         }
     }
     outcome
-}
-
-/// The owned form, with its columns.
-#[cfg(feature = "std")]
-fn owned(policy: &Policy<'_>) -> calybris_kernel::PolicySnapshot {
-    let p = policy.params();
-    calybris_kernel::PolicySnapshot::new_unchecked(
-        p.policy_epoch,
-        p.catalog_epoch,
-        p.hard_risk_limit_bps,
-        p.minimum_confidence_bps,
-        p.risk_penalty_multiplier_bps,
-        p.latency_penalty_microunits_per_ms,
-        policy.models().to_vec(),
-    )
 }
 
 const EMPTY: KernelModel = KernelModel {

@@ -19,10 +19,11 @@ pub fn kernel(bytes: &[u8]) {
 
     let expected = reference::decide(&params, &models, &input);
     let answer = (expected.decision, expected.trace);
-    let owned = snapshot(&params, &models);
+    let borrowed = Policy::new_unchecked(params, &models);
+    let owned = PolicySnapshot::from(borrowed);
     assert_eq!(owned.prescribe(input), expected.decision);
     assert_eq!(owned.prescribe_with_trace(input), answer);
-    assert_eq!(Policy::new_unchecked(params, &models).prescribe_with_trace(input), answer);
+    assert_eq!(borrowed.prescribe_with_trace(input), answer);
     assert_eq!(owned.explain(input).candidates, expected.candidates);
     assert!(verify_decision(&owned, input, &expected.decision).is_valid());
 
@@ -30,18 +31,6 @@ pub fn kernel(bytes: &[u8]) {
     assert_eq!(input_digest(&input), sha256(&reference::input_bytes(&input)));
     let decision = &expected.decision;
     assert_eq!(decision_digest(decision), sha256(&reference::decision_bytes(decision)));
-}
-
-fn snapshot(params: &PolicyParams, models: &[KernelModel]) -> PolicySnapshot {
-    PolicySnapshot::new_unchecked(
-        params.policy_epoch,
-        params.catalog_epoch,
-        params.hard_risk_limit_bps,
-        params.minimum_confidence_bps,
-        params.risk_penalty_multiplier_bps,
-        params.latency_penalty_microunits_per_ms,
-        models.to_vec(),
-    )
 }
 
 /// Little-endian numbers off the front; zeros once there are no more.

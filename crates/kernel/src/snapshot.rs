@@ -258,6 +258,13 @@ impl PolicySnapshot {
     }
 }
 
+/// The owned form of a policy, as it is and in its order; unchecked if the borrowed one is.
+impl From<Policy<'_>> for PolicySnapshot {
+    fn from(policy: Policy<'_>) -> Self {
+        Self::share(*policy.params(), policy.models().to_vec())
+    }
+}
+
 impl PartialEq for PolicySnapshot {
     fn eq(&self, other: &Self) -> bool {
         self.params() == other.params() && self.models() == other.models()

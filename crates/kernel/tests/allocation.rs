@@ -10,7 +10,7 @@ mod tests {
     use allocation_counter::measure;
     use calybris_kernel::digest::{HexDigest, decision_digest, input_digest};
     use calybris_kernel::verify::verify_decision;
-    use calybris_kernel::{KernelInput, PolicySnapshot};
+    use calybris_kernel::{KernelInput, Policy, PolicyParams, PolicySnapshot};
 
     use crate::support::cases::{Case, Words};
 
@@ -18,16 +18,10 @@ mod tests {
     fn deciding_verifying_and_digesting_never_allocate() {
         for (seed, size) in [(1, 1), (2, 4), (3, 22), (4, 64), (5, 65), (6, 1_024), (7, 9_000)] {
             let mut words = Words(seed);
-            let Case { params: p, models, input } = words.case(size);
-            let policy = PolicySnapshot::new_unchecked(
-                p.policy_epoch,
-                p.catalog_epoch,
-                10_000,
-                0,
-                p.risk_penalty_multiplier_bps,
-                p.latency_penalty_microunits_per_ms,
-                models,
-            );
+            let Case { params, models, input } = words.case(size);
+            let params =
+                PolicyParams { hard_risk_limit_bps: 10_000, minimum_confidence_bps: 0, ..params };
+            let policy = PolicySnapshot::from(Policy::new_unchecked(params, &models));
             let inputs: Vec<KernelInput> = (0..20).map(|_| words.case(size).input).collect();
             let mut decisions = vec![policy.prescribe(input); inputs.len()];
             let counted = measure(|| {

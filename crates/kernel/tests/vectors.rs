@@ -4,7 +4,8 @@
 mod vectors {
     use calybris_kernel::digest::{HexDigest, decision_digest, input_digest, policy_digest};
     use calybris_kernel::{
-        KernelDecision, KernelInput, KernelModel, PolicySnapshot, RejectionHistogram,
+        KernelDecision, KernelInput, KernelModel, Policy, PolicyParams, PolicySnapshot,
+        RejectionHistogram,
     };
     use serde::Deserialize;
 
@@ -17,12 +18,8 @@ mod vectors {
 
     #[derive(Deserialize)]
     struct PolicyCase {
-        policy_epoch: u64,
-        catalog_epoch: u64,
-        hard_risk_limit_bps: u16,
-        minimum_confidence_bps: u16,
-        risk_penalty_multiplier_bps: u16,
-        latency_penalty_microunits_per_ms: u64,
+        #[serde(flatten)]
+        params: PolicyParams,
         models: Vec<KernelModel>,
     }
 
@@ -41,15 +38,7 @@ mod vectors {
         let cases: Vec<Case> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(cases.len(), 52);
         for (number, Case { policy: p, input, expect }) in cases.into_iter().enumerate() {
-            let policy = PolicySnapshot::new_unchecked(
-                p.policy_epoch,
-                p.catalog_epoch,
-                p.hard_risk_limit_bps,
-                p.minimum_confidence_bps,
-                p.risk_penalty_multiplier_bps,
-                p.latency_penalty_microunits_per_ms,
-                p.models,
-            );
+            let policy = PolicySnapshot::from(Policy::new_unchecked(p.params, &p.models));
             let (decision, trace) = policy.prescribe_with_trace(input);
             assert_eq!(decision, expect.decision, "case {number}");
             assert_eq!(trace.rejections, expect.rejections, "case {number}");

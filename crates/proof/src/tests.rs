@@ -3,7 +3,7 @@
 use std::string::String;
 use std::vec::Vec;
 
-use calybris_kernel::{KernelDecision, KernelInput, KernelModel, PolicySnapshot};
+use calybris_kernel::{KernelDecision, KernelInput, KernelModel, PolicyParams, PolicySnapshot};
 use serde::Deserialize;
 
 /// Bytes from hexadecimal text.
@@ -16,27 +16,14 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 /// A policy as the vectors write it.
 #[derive(Clone, Deserialize)]
 pub(crate) struct PolicyVector {
-    policy_epoch: u64,
-    catalog_epoch: u64,
-    hard_risk_limit_bps: u16,
-    minimum_confidence_bps: u16,
-    risk_penalty_multiplier_bps: u16,
-    latency_penalty_microunits_per_ms: u64,
+    #[serde(flatten)]
+    params: PolicyParams,
     models: Vec<KernelModel>,
 }
 
 impl PolicyVector {
     pub(crate) fn snapshot(self) -> PolicySnapshot {
-        PolicySnapshot::try_new(
-            self.policy_epoch,
-            self.catalog_epoch,
-            self.hard_risk_limit_bps,
-            self.minimum_confidence_bps,
-            self.risk_penalty_multiplier_bps,
-            self.latency_penalty_microunits_per_ms,
-            self.models,
-        )
-        .unwrap()
+        PolicySnapshot::try_from_params(self.params, self.models).unwrap()
     }
 }
 

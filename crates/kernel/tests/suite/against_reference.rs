@@ -17,7 +17,7 @@ mod tests {
         let Case { params, models, input } = case;
         let expected = reference::decide(params, models, input);
         let borrowed = Policy::new_unchecked(*params, models);
-        let owned = snapshot(params, models);
+        let owned = PolicySnapshot::from(borrowed);
 
         assert_eq!(owned.models(), models);
         assert_eq!(borrowed.prescribe(*input), expected.decision, "borrowed");
@@ -56,18 +56,6 @@ mod tests {
         assert_eq!(owned.decide_checked(*input), input.validate().map(|()| decided));
     }
 
-    fn snapshot(p: &PolicyParams, models: &[KernelModel]) -> PolicySnapshot {
-        PolicySnapshot::new_unchecked(
-            p.policy_epoch,
-            p.catalog_epoch,
-            p.hard_risk_limit_bps,
-            p.minimum_confidence_bps,
-            p.risk_penalty_multiplier_bps,
-            p.latency_penalty_microunits_per_ms,
-            models.to_vec(),
-        )
-    }
-
     proptest! {
         #[test]
         fn small_catalogs(seed: u64, size in 0_usize..40) {
@@ -79,14 +67,14 @@ mod tests {
             let mut words = Words(seed);
             let Case { params, models, .. } = words.case(size);
             let inputs: Vec<_> = (0..count).map(|_| words.case(size).input).collect();
-            let owned = snapshot(&params, &models);
+            let owned = PolicySnapshot::from(Policy::new_unchecked(params, &models));
             let expected: Vec<KernelDecision> = inputs
                 .iter()
                 .map(|input| reference::decide(&params, &models, input).decision)
                 .collect();
             prop_assert_eq!(owned.prescribe_batch(&inputs), expected.clone());
 
-            let blank = snapshot(&params, &[]).prescribe(words.case(0).input);
+            let blank = PolicySnapshot::from(Policy::new_unchecked(params, &[])).prescribe(words.case(0).input);
             let mut decisions = vec![blank; count + 1];
             prop_assert_eq!(owned.prescribe_batch_into(&inputs, &mut decisions), count);
             prop_assert_eq!(&decisions[..count], expected.as_slice());
@@ -99,19 +87,11 @@ mod tests {
         #[test]
         fn the_order_of_a_checked_catalog_does_not_matter(seed: u64, size in 1_usize..30) {
             let mut words = Words(seed);
-            let Case { params: p, mut models, input } = words.case(size);
+            let Case { params, mut models, input } = words.case(size);
             for (model_id, model) in (1..).step_by(7).zip(&mut models) {
                 model.model_id = model_id;
             }
-            let build = |models: Vec<KernelModel>| PolicySnapshot::try_new(
-                p.policy_epoch,
-                p.catalog_epoch,
-                p.hard_risk_limit_bps,
-                p.minimum_confidence_bps,
-                p.risk_penalty_multiplier_bps,
-                p.latency_penalty_microunits_per_ms,
-                models,
-            );
+            let build = |models| PolicySnapshot::try_from_params(params, models);
             let Ok(sorted) = build(models.clone()) else { return Ok(()) };
             for index in 0..size {
                 models.swap(index, words.below(size));
@@ -227,7 +207,8 @@ mod tests {
         let dear = KernelModel { input_cost_microunits_per_million_tokens: 1_000_000, ..free(3) };
         let select = |params: PolicyParams, models: &[KernelModel], input: KernelInput| {
             check(&Case { params, models: models.to_vec(), input });
-            let decision = snapshot(&params, models).prescribe(input);
+            let decision =
+                PolicySnapshot::from(Policy::new_unchecked(params, models)).prescribe(input);
             (decision.selected_model_index, decision.expected_utility_microunits)
         };
         let one_token = KernelInput { input_tokens: 1, ..generous() };

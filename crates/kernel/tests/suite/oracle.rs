@@ -17,16 +17,7 @@ mod tests {
             let models: Vec<_> = (0..head.models).map(|_| file.model()).collect();
             let (policy_digest, requests) = file.requests();
             let borrowed = Policy::new_unchecked(head.params, &models);
-            let p = &head.params;
-            let owned = PolicySnapshot::new_unchecked(
-                p.policy_epoch,
-                p.catalog_epoch,
-                p.hard_risk_limit_bps,
-                p.minimum_confidence_bps,
-                p.risk_penalty_multiplier_bps,
-                p.latency_penalty_microunits_per_ms,
-                models.clone(),
-            );
+            let owned = PolicySnapshot::from(borrowed);
             assert_eq!(owned.digest(), &policy_digest);
             for _ in 0..requests {
                 let known = file.case();
@@ -36,7 +27,7 @@ mod tests {
                 assert_eq!(input_digest(&known.input), known.input_digest, "case {cases}");
                 assert_eq!(decision_digest(&decision), known.decision_digest, "case {cases}");
                 assert_eq!(borrowed.prescribe(known.input), decision, "case {cases}");
-                let reference = reference::decide(p, &models, &known.input);
+                let reference = reference::decide(&head.params, &models, &known.input);
                 assert_eq!(reference.decision, decision, "case {cases}");
             }
         }

@@ -31,15 +31,7 @@ mod tests {
     /// The error of every way to build or validate, once they agree.
     fn refusal(params: PolicyParams, models: &[KernelModel]) -> String {
         let checked = PolicySnapshot::try_from_params(params, models.to_vec()).unwrap_err();
-        let unchecked = PolicySnapshot::new_unchecked(
-            params.policy_epoch,
-            params.catalog_epoch,
-            params.hard_risk_limit_bps,
-            params.minimum_confidence_bps,
-            params.risk_penalty_multiplier_bps,
-            params.latency_penalty_microunits_per_ms,
-            models.to_vec(),
-        );
+        let unchecked = PolicySnapshot::from(Policy::new_unchecked(params, models));
         assert_eq!(unchecked.models(), models, "kept as given");
         assert_eq!(unchecked.validate(), Err(checked));
         assert_eq!(Policy::try_new(params, models), Err(checked));

@@ -1,6 +1,5 @@
 //! The short way against the general one: the same value or the same words, for metadata of every kind.
 
-use calybris_kernel::{KernelInput, KernelModel, PolicySnapshot};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -8,36 +7,15 @@ use serde_json::value::RawValue;
 
 use super::*;
 
+/// The worked decision with other metadata.
 fn record<M>(metadata: M) -> AuditedRecord<M> {
-    let model = KernelModel {
-        model_id: 1,
-        provider_id: 0,
-        quality_bps: 9_000,
-        risk_ceiling_bps: 9_500,
-        enabled: 1,
-        p95_latency_ms: 200,
-        capabilities: 0,
-        region_mask: 1,
-        input_cost_microunits_per_million_tokens: 2_500_000,
-        output_cost_microunits_per_million_tokens: 10_000_000,
-    };
-    let input = KernelInput {
-        request_sequence: 1,
-        requested_model_id: 1,
-        input_tokens: 1_000,
-        output_tokens: 500,
-        business_value_microunits: 5_000_000,
-        budget_limit_microunits: u64::MAX,
-        risk_bps: 500,
-        confidence_bps: 9_000,
-        minimum_quality_bps: 0,
-        max_p95_latency_ms: 0,
-        required_capabilities: 0,
-        allowed_provider_mask: u64::MAX,
-        required_region_mask: 0,
-    };
-    let policy = PolicySnapshot::try_new(1, 1, 9_600, 5_500, 3_500, 2, vec![model]).unwrap();
-    AuditedRecord::verified(&policy, input, policy.prescribe(input), metadata).unwrap()
+    let vectors: Value =
+        serde_json::from_str(include_str!("../../tests/data/vectors.json")).unwrap();
+    let worked =
+        crate::line::parse(vectors["audited_log"]["lines"][0].as_str().unwrap().as_bytes());
+    let AuditedRecord { audit, input, decision, metadata: IgnoredAny } =
+        decode(&worked.unwrap()).unwrap();
+    AuditedRecord { audit, input, decision, metadata }
 }
 
 fn line(data: &[u8]) -> Line<'_> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use calybris_kernel::{KernelInput, KernelModel, PolicyParams, PolicySnapshot};
 use calybris_wal::{EntryFault, WalError, WalWriter};
 use serde::Deserialize;
 
@@ -29,27 +30,14 @@ pub(crate) struct AuditedVectors {
 
 #[derive(Deserialize)]
 pub(crate) struct PolicyText {
-    policy_epoch: u64,
-    catalog_epoch: u64,
-    hard_risk_limit_bps: u16,
-    minimum_confidence_bps: u16,
-    risk_penalty_multiplier_bps: u16,
-    latency_penalty_microunits_per_ms: u64,
-    models: Vec<calybris_kernel::KernelModel>,
+    #[serde(flatten)]
+    params: PolicyParams,
+    models: Vec<KernelModel>,
 }
 
 impl PolicyText {
-    pub(crate) fn snapshot(self) -> calybris_kernel::PolicySnapshot {
-        calybris_kernel::PolicySnapshot::try_new(
-            self.policy_epoch,
-            self.catalog_epoch,
-            self.hard_risk_limit_bps,
-            self.minimum_confidence_bps,
-            self.risk_penalty_multiplier_bps,
-            self.latency_penalty_microunits_per_ms,
-            self.models,
-        )
-        .unwrap()
+    pub(crate) fn snapshot(self) -> PolicySnapshot {
+        PolicySnapshot::try_from_params(self.params, self.models).unwrap()
     }
 }
 
@@ -86,8 +74,8 @@ pub(crate) fn fault(error: WalError) -> (u64, EntryFault) {
 }
 
 /// A request without constraints.
-pub(crate) fn request() -> calybris_kernel::KernelInput {
-    calybris_kernel::KernelInput {
+pub(crate) fn request() -> KernelInput {
+    KernelInput {
         request_sequence: 7,
         requested_model_id: 1,
         input_tokens: 1_000,
