@@ -47,5 +47,5 @@ pub use replay::{
     replay_audited_wal_with_resolver,
 };
 pub use scan::Progress;
-pub use visit::visit_wal_with;
+pub use visit::{find_wal_with, visit_wal_with};
 pub use writer::{Ticket, WalWriter};

@@ -50,7 +50,42 @@ pub fn visit_wal_with<T: DeserializeOwned, F: FnMut(WalEntry<T>)>(
     visit_entries(path, options, visit).map(drop)
 }
 
-/// The same, returning the last sequence and hash.
+/// The last entry of a log that `is_it`, none if there is no such entry: how the caller of an append that was cancelled,
+/// timed out or failed finds out, by the key that its payload carries, whether it is in the log. What a writer still
+/// buffers is not seen: [`WalWriter::flush`](crate::WalWriter::flush) it first.
+///
+/// # Errors
+/// As [`visit_wal_with`].
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("log");
+/// use calybris_wal::{WalError, WalOptions, WalWriter, find_wal_with};
+///
+/// let log = WalWriter::<(String, i64)>::open(&path)?;
+/// let _ = log.enqueue(&("order-7".into(), -30))?; // and the caller gives up here
+/// log.flush()?;
+/// let find = |key: &str| find_wal_with(&path, &WalOptions::new(), |entry| entry.data.0 == key);
+/// let found: Option<calybris_wal::WalEntry<(String, i64)>> = find("order-7")?;
+/// assert_eq!(found.map(|entry| (entry.sequence, entry.data.1)), Some((1, -30)));
+/// assert!(find("order-8")?.is_none());
+/// # Ok::<(), WalError>(())
+/// ```
+pub fn find_wal_with<T: DeserializeOwned, F: FnMut(&WalEntry<T>) -> bool>(
+    path: &Path,
+    options: &WalOptions,
+    mut is_it: F,
+) -> Result<Option<WalEntry<T>>, WalError> {
+    let mut found = None;
+    visit_wal_with(path, options, |entry| {
+        if is_it(&entry) {
+            found = Some(entry);
+        }
+    })?;
+    Ok(found)
+}
+
+/// As [`visit_wal_with`], returning the last sequence and hash.
 pub(crate) fn visit_entries<T: DeserializeOwned>(
     path: &Path,
     options: &WalOptions,

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::common::{KEY, request, vectors};
 use calybris_wal::async_wal::{AsyncWalWriter, verify_async_wal, verify_async_wal_keyed};
-use calybris_wal::{AuditedRecord, WalError, read_verified_wal, replay_audited_wal, verify_wal};
+use calybris_wal::{
+    AuditedRecord, WalError, WalOptions, find_wal_with, read_verified_wal, replay_audited_wal,
+    verify_wal,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_share_a_writer() {
@@ -92,6 +95,10 @@ async fn cancelled_appends_leave_a_valid_log_and_can_be_found() {
     assert_eq!(entries.len() as u64, log.sequence());
     assert!(completed.iter().all(|entry| entries.contains(entry)));
     assert!(entries.is_sorted_by_key(|entry| entry.data) && entries.iter().all(|e| e.data < 200));
+    for number in [0, 199, 1_000] {
+        let found = find_wal_with(&path, &WalOptions::new(), |entry| entry.data == number).unwrap();
+        assert_eq!(found.as_ref(), entries.iter().find(|entry| entry.data == number));
+    }
 }
 
 #[test]
