@@ -60,14 +60,16 @@ pub fn visit_wal_with<T: DeserializeOwned, F: FnMut(WalEntry<T>)>(
 /// ```
 /// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("log");
-/// use calybris_wal::{WalError, WalOptions, WalWriter, find_wal_with};
+/// use calybris_wal::{WalEntry, WalError, WalOptions, WalWriter, find_wal_with};
 ///
 /// let log = WalWriter::<(String, i64)>::open(&path)?;
 /// let _ = log.enqueue(&("order-7".into(), -30))?; // and the caller gives up here
 /// log.flush()?;
-/// let find = |key: &str| find_wal_with(&path, &WalOptions::new(), |entry| entry.data.0 == key);
-/// let found: Option<calybris_wal::WalEntry<(String, i64)>> = find("order-7")?;
-/// assert_eq!(found.map(|entry| (entry.sequence, entry.data.1)), Some((1, -30)));
+/// let find = |key: &str| {
+///     let is_it = |entry: &WalEntry<(String, i64)>| entry.data.0 == key;
+///     find_wal_with(&path, &WalOptions::new(), is_it)
+/// };
+/// assert_eq!(find("order-7")?.map(|entry| (entry.sequence, entry.data.1)), Some((1, -30)));
 /// assert!(find("order-8")?.is_none());
 /// # Ok::<(), WalError>(())
 /// ```
