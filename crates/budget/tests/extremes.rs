@@ -255,4 +255,23 @@ mod extremes {
         engine.ensure_tenant("confidential", 1);
         assert_eq!(format!("{engine:?}"), "BudgetEngine { tenant_count: 1, .. }");
     }
+
+    /// A key remembers a request as it was made, refused and senseless ones included.
+    #[test]
+    fn a_remembered_request_may_name_any_tenant_as_parent() -> Result<(), StateError> {
+        let engine = BudgetEngine::new();
+        let keyed = |tenant: &str, parent: &str| {
+            engine.open_tenant(tenant, Some(parent), 1, Call::default().with_key("again"))
+        };
+        engine.ensure_tenant("a", 9);
+        keyed("b", "a").unwrap();
+        engine.ensure_tenant("c", 9);
+        for (tenant, parent) in [("a", "b"), ("c", "c"), ("b", "a")] {
+            let answer = keyed(tenant, parent);
+            let state = engine.state();
+            let restarted = BudgetEngine::from_state(&state)?;
+            assert_eq!(restarted.state(), state, "{tenant} below {parent}: {answer:?}");
+        }
+        Ok(())
+    }
 }

@@ -10,7 +10,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use calybris_budget::{Applied, BudgetEngine, LedgerOperation, Refusal};
 use calybris_proof::chain::WalAnchor;
@@ -174,8 +174,14 @@ impl DurableLedger {
     /// [`PersistError::Busy`] while another checkpoint is under way; [`PersistError::Wal`], [`PersistError::Io`]. The
     /// ledger goes on as it was.
     pub fn checkpoint(&self) -> Result<CheckpointReport, PersistError> {
-        let busy = |_| PersistError::Busy { path: self.directory.clone() };
-        let mut good = self.checkpoints.try_lock().map_err(busy)?;
+        let mut good = match self.checkpoints.try_lock() {
+            Ok(good) => good,
+            // A storage that panicked in an earlier one: what is known to be good still is.
+            Err(TryLockError::Poisoned(good)) => good.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(PersistError::Busy { path: self.directory.clone() });
+            }
+        };
         let order = self.lock_order()?;
         let (state, anchor) = self.engine.state_at(move || {
             let anchor = self.log.anchor();

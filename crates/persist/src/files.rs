@@ -7,6 +7,9 @@ use calybris_wal::storage::{Storage, StorageFile};
 
 use crate::error::PersistError;
 
+/// The extension of a file that is being written.
+pub(crate) const BESIDE: &str = "tmp";
+
 /// Puts `bytes` under `path`, durably, or leaves what was there.
 pub(crate) fn replace(
     storage: &dyn Storage,
@@ -69,7 +72,8 @@ pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Vec<u8>, Persis
 /// `path` with `.tmp` at the end of its name.
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".tmp");
+    name.push(".");
+    name.push(BESIDE);
     name.into()
 }
 

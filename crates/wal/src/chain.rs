@@ -33,13 +33,14 @@ impl Head {
         Ok(Self { sequence: line.sequence, hash: verified_hash(&self.hash, line, key)? })
     }
 
-    /// Whether it is the trusted one, where one has its sequence.
+    /// Whether it is every trusted one that has its sequence: the caller's may be that of the head file.
     pub(crate) fn check(&self, trusted: &[Self]) -> Result<(), Fault> {
-        match trusted.iter().find(|trusted| trusted.sequence == self.sequence) {
-            Some(trusted) if !trusted.hash.ct_eq(&self.hash) => {
+        let mut due = trusted.iter().filter(|trusted| trusted.sequence == self.sequence);
+        match due.find(|trusted| !trusted.hash.ct_eq(&self.hash)) {
+            Some(trusted) => {
                 Err(EntryFault::Anchor { found: self.hash, expected: trusted.hash }.into())
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

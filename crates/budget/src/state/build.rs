@@ -151,6 +151,7 @@ fn build(state: &LedgerState) -> Result<Ledger, StateError> {
     let mut ledger = Ledger { limits: state.limits, ..Ledger::default() };
     ledger.store.skip_blocks_below(state.next_hold_block);
     let mut placed = Placed::new();
+    let mut named = Vec::with_capacity(state.tenants.len());
     let mut waiting: Vec<&TenantState> = state.tenants.iter().collect();
     // A parent has to be there before its children: one level at a time.
     for _ in 0..MAX_DEPTH {
@@ -159,7 +160,7 @@ fn build(state: &LedgerState) -> Result<Ledger, StateError> {
         };
         let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ready);
         for tenant in ready {
-            place(&mut ledger, tenant, &mut placed, state.tenants.len())?;
+            named.push((tenant, place(&mut ledger, tenant, &mut placed, state.tenants.len())?));
         }
         waiting = rest;
     }
@@ -168,15 +169,20 @@ fn build(state: &LedgerState) -> Result<Ledger, StateError> {
         let parent_id = tenant.parent_id.clone().unwrap_or_default();
         return Err(StateError::Parent { tenant_id, parent_id });
     }
+    // Only now: a remembered request to open a tenant may name any other as its parent.
+    for (tenant, index) in named {
+        fill(&mut ledger, tenant, index, &placed)?;
+    }
     Ok(ledger)
 }
 
+/// Gives a tenant its index.
 fn place<'s>(
     ledger: &mut Ledger,
     tenant: &'s TenantState,
     placed: &mut Placed<'s>,
     tenants: usize,
-) -> Result<(), StateError> {
+) -> Result<u32, StateError> {
     let parent = tenant.parent_id.as_deref();
     let index = {
         let mut registry = ledger.store.registry.lock();
@@ -186,6 +192,16 @@ fn place<'s>(
         index
     };
     placed.insert(&tenant.tenant_id, (index, parent));
+    Ok(index)
+}
+
+/// Puts into a tenant what its state says.
+fn fill(
+    ledger: &mut Ledger,
+    tenant: &TenantState,
+    index: u32,
+    placed: &Placed<'_>,
+) -> Result<(), StateError> {
     adopt_ids(&mut ledger.store, tenant, index)?;
     let mut account = account(tenant, placed);
     if let Some(extras) = &mut account.extras {

@@ -81,7 +81,7 @@ pub(crate) fn save(
 }
 
 /// Notes that the checkpoint after `sequence` is good, and removes all that are older than the newest two good ones.
-/// What is not whole does not count as one to fall back on.
+/// What is not whole does not count as one to fall back on. Also removes what a crash left of one being written.
 pub(crate) fn retire(
     storage: &dyn Storage,
     directory: &Path,
@@ -92,7 +92,10 @@ pub(crate) fn retire(
     good.push(sequence);
     good.drain(..good.len().saturating_sub(KEPT));
     let oldest = good.first().copied().unwrap_or(0);
-    for (_, path) in list(storage, directory)?.iter().filter(|(sequence, _)| *sequence < oldest) {
+    let paths = storage.list(directory).map_err(PersistError::io("list", directory))?;
+    for path in paths.iter().filter(|path| {
+        sequence_of(path).is_some_and(|sequence| sequence < oldest) || is_unfinished(path)
+    }) {
         storage.remove(path).map_err(PersistError::io("remove", path))?;
     }
     Ok(())
@@ -133,6 +136,14 @@ fn parse(path: &Path, sequence: u64, bytes: &[u8]) -> Result<Loaded, String> {
     Ok(Loaded { path: path.to_owned(), anchor, state_digest_hex, engine })
 }
 
+/// The newest checkpoint by its name, whole or not.
+pub(crate) fn newest(
+    storage: &dyn Storage,
+    directory: &Path,
+) -> Result<Option<(u64, PathBuf)>, PersistError> {
+    Ok(list(storage, directory)?.pop())
+}
+
 /// Checkpoints by sequence, whole or not.
 fn list(storage: &dyn Storage, directory: &Path) -> Result<Vec<(u64, PathBuf)>, PersistError> {
     let paths = storage.list(directory).map_err(PersistError::io("list", directory))?;
@@ -140,6 +151,12 @@ fn list(storage: &dyn Storage, directory: &Path) -> Result<Vec<(u64, PathBuf)>, 
     let mut found: Vec<_> = named.collect();
     found.sort();
     Ok(found)
+}
+
+/// A checkpoint that never got its name.
+fn is_unfinished(path: &Path) -> bool {
+    let named = path.with_extension("");
+    path.extension() == Some(files::BESIDE.as_ref()) && sequence_of(&named).is_some()
 }
 
 fn sequence_of(path: &Path) -> Option<u64> {

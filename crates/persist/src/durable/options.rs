@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use calybris_budget::Limits;
+use calybris_proof::chain::WalAnchor;
 use calybris_wal::WalOptions;
 use calybris_wal::storage::{Files, Storage};
 
@@ -40,6 +41,30 @@ impl DurableOptions {
     /// Keys the log's chain with at least 32 secret bytes.
     pub fn key(mut self, key: &[u8]) -> Self {
         self.wal = self.wal.key(key);
+        self
+    }
+
+    /// A head of the log that was kept elsewhere ([`DurableLedger::anchor`](crate::DurableLedger::anchor)). A log that
+    /// ends before it, has another entry at its place, or is not there at all is refused: that its end was cut off
+    /// cleanly, or all of the folder replaced by an older copy, shows by nothing else.
+    ///
+    /// ```
+    /// use calybris_budget::Call;
+    /// use calybris_persist::{DurableLedger, DurableOptions, PersistError};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let (there, gone) = (folder.path().join("ledger"), folder.path().join("restored"));
+    /// let ledger = DurableLedger::open(&there)?;
+    /// ledger.open_tenant("desk-1", None, 1_000, Call::default())?.unwrap();
+    /// let head = ledger.anchor();
+    /// drop(ledger);
+    /// DurableLedger::open_with(&there, DurableOptions::new().anchor(head))?;
+    /// let refused = DurableLedger::open_with(&gone, DurableOptions::new().anchor(head));
+    /// assert!(matches!(refused, Err(PersistError::Wal(_))), "no such entry");
+    /// # Ok::<(), PersistError>(())
+    /// ```
+    pub fn anchor(mut self, anchor: WalAnchor) -> Self {
+        self.wal = self.wal.anchor(anchor);
         self
     }
 

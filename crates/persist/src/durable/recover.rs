@@ -3,9 +3,9 @@
 //! | checkpoint | log | verdict |
 //! |---|---|---|
 //! | none | any | replay from the first entry |
+//! | any | ends before its name says | refuse: acknowledged entries are missing |
 //! | not whole | any | note it, try the one before |
 //! | whole | no record of it | note it, try the one before: a crash came between, or somebody else made it |
-//! | whole | ends before it | refuse: acknowledged entries are missing |
 //! | whole | another entry at its place | refuse: they do not belong together |
 //! | whole | a record that gives its state another digest | refuse: the state was altered |
 //! | whole | agrees | restore it, replay what follows, comparing outcomes |
@@ -36,22 +36,20 @@ pub(crate) fn open(
     storage.create_directory(directory).map_err(PersistError::io("create", directory))?;
     let path = directory.join(LOG);
     let log = WalWriter::<Box<RawValue>>::open_with(&path, &options.wal)?;
+    // Whole or not: a checkpoint gets its name only once the log is durable up to there.
+    let newest = checkpoints::newest(storage, directory)?;
+    if let Some((watermark, snapshot)) = newest.filter(|it| it.0 > log.sequence()) {
+        let found = log.sequence();
+        return Err(PersistError::LogBehindSnapshot { snapshot, log: path, watermark, found });
+    }
+    if log.sequence() == 0 {
+        log.append_durable(record::begin(options.limits)?)?;
+    }
     let mut rejected_checkpoints = Vec::new();
     let mut before = u64::MAX;
     let (engine, operations_replayed, checkpoint) = loop {
         let loaded = checkpoints::load(storage, directory, before, &mut rejected_checkpoints)?;
-        if let Some(loaded) = loaded.as_ref().filter(|it| it.anchor.sequence > log.sequence()) {
-            return Err(PersistError::LogBehindSnapshot {
-                snapshot: loaded.path.clone(),
-                log: path,
-                watermark: loaded.anchor.sequence,
-                found: log.sequence(),
-            });
-        }
-        if log.sequence() == 0 {
-            log.append_durable(record::begin(options.limits)?)?;
-        }
-        let mut replay = Replay::new(&path, loaded);
+        let mut replay = Replay::new(&path, log.anchor().keyed, loaded);
         let take = |entry: WalEntry<LedgerRecord>| replay.take(&entry);
         visit_wal_with(&path, &options.wal, take)?;
         match replay.finish()? {

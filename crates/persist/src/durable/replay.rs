@@ -24,8 +24,9 @@ pub(super) enum Replayed {
 /// A ledger on its way from a checkpoint to the end of the log.
 pub(super) struct Replay<'a> {
     log: &'a Path,
+    keyed: bool,
     checkpoint: Option<Loaded>,
-    engine: Option<BudgetEngine>,
+    engine: BudgetEngine,
     operations: u64,
     /// The log has the record of the checkpoint.
     confirmed: bool,
@@ -33,9 +34,9 @@ pub(super) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(log: &'a Path, checkpoint: Option<Loaded>) -> Self {
-        let engine = checkpoint.as_ref().map(|loaded| loaded.engine.clone());
-        Self { log, checkpoint, engine, operations: 0, confirmed: false, fault: None }
+    pub(super) fn new(log: &'a Path, keyed: bool, checkpoint: Option<Loaded>) -> Self {
+        let engine = checkpoint.as_ref().map(|loaded| loaded.engine.clone()).unwrap_or_default();
+        Self { log, keyed, checkpoint, engine, operations: 0, confirmed: false, fault: None }
     }
 
     /// Takes the next entry; after a fault, nothing more.
@@ -53,7 +54,7 @@ impl<'a> Replay<'a> {
     fn step(&mut self, entry: &WalEntry<LedgerRecord>) -> Result<(), PersistError> {
         let restored = self.checkpoint.as_ref().map_or(0, |loaded| loaded.anchor.sequence);
         if let Some(loaded) = self.checkpoint.as_ref().filter(|_| entry.sequence == restored) {
-            if loaded.anchor.last_hash != entry.entry_hash {
+            if loaded.anchor.last_hash != entry.entry_hash || loaded.anchor.keyed != self.keyed {
                 return Err(self.forked(loaded, entry.sequence));
             }
         }
@@ -64,20 +65,26 @@ impl<'a> Replay<'a> {
                         format!("no log of a ledger begins with \"{schema_version}\" here");
                     return Err(self.divergent(entry.sequence, reason));
                 }
-                self.engine.get_or_insert_with(|| BudgetEngine::with_limits(*limits));
+                if self.checkpoint.is_none() {
+                    self.engine = BudgetEngine::with_limits(*limits);
+                }
+            }
+            _ if entry.sequence == 1 => {
+                let reason = "the first entry does not begin a ledger".to_owned();
+                return Err(self.divergent(entry.sequence, reason));
             }
             LedgerRecord::Operation { .. } if entry.sequence <= restored => {}
             LedgerRecord::Operation { operation, outcome } => {
-                let Some(engine) = &self.engine else {
-                    let reason = "the first entry does not begin a ledger".to_owned();
-                    return Err(self.divergent(entry.sequence, reason));
-                };
-                let found = Outcome::of(&engine.apply(operation));
+                let found = Outcome::of(&self.engine.apply(operation));
                 if found != *outcome {
                     let reason = format!("the outcome is {found:?}, recorded is {outcome:?}");
                     return Err(self.divergent(entry.sequence, reason));
                 }
                 self.operations += 1;
+            }
+            LedgerRecord::Checkpoint { sequence, .. } if *sequence >= entry.sequence => {
+                let reason = format!("a checkpoint cannot have been made after entry {sequence}");
+                return Err(self.divergent(entry.sequence, reason));
             }
             LedgerRecord::Checkpoint { sequence, state_digest_hex } => {
                 let same = self.checkpoint.as_ref().filter(|it| it.anchor.sequence == *sequence);
@@ -110,7 +117,7 @@ impl<'a> Replay<'a> {
             (_, _, Some(loaded)) if !self.confirmed => Ok(Replayed::Unconfirmed(loaded)),
             (Some(fault), ..) => Err(fault),
             (None, engine, loaded) => Ok(Replayed::Ledger {
-                engine: engine.unwrap_or_default(),
+                engine,
                 operations: self.operations,
                 checkpoint: loaded.map(|loaded| loaded.anchor.sequence),
             }),

@@ -10,6 +10,8 @@ use calybris_wal::WalReport;
 
 /// How many holds are printed; all of them are listed.
 const PRINTED_HOLDS: usize = 20;
+/// How many characters of a tenant's name are printed.
+const PRINTED_NAME: usize = 64;
 
 /// What opening a ledger found. Prints as a few lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,16 +70,14 @@ impl fmt::Display for LedgerReport {
             0 => writeln!(f, "restored nothing, there was no checkpoint")?,
             sequence => writeln!(f, "restored the checkpoint after entry {sequence}")?,
         }
-        writeln!(
-            f,
-            "replayed {} operations, each with its recorded outcome",
-            self.operations_replayed
-        )?;
+        let replayed = counted(self.operations_replayed, "operation");
+        writeln!(f, "replayed {replayed}, each with its recorded outcome")?;
         let held: i128 = self.open_holds.iter().map(|it| i128::from(it.amount_microcents)).sum();
-        writeln!(f, "open     {} holds of {held} microcents", self.open_holds.len())?;
+        let holds = counted(self.open_holds.len() as u64, "hold");
+        writeln!(f, "open     {holds}, {held} microcents")?;
         for open in self.open_holds.iter().take(PRINTED_HOLDS) {
             let ListedHold { tenant_id, hold, amount_microcents: amount, deadline, .. } = open;
-            write!(f, "         {hold} of {tenant_id:?}: {amount}")?;
+            write!(f, "         {hold} of {}: {amount}", printed(tenant_id))?;
             match deadline {
                 Some(deadline) => writeln!(f, ", until {deadline}")?,
                 None => writeln!(f, ", without a deadline")?,
@@ -86,8 +86,22 @@ impl fmt::Display for LedgerReport {
         if self.open_holds.len() > PRINTED_HOLDS {
             writeln!(f, "         and {} more", self.open_holds.len() - PRINTED_HOLDS)?;
         }
-        writeln!(f, "balanced {} tenants, every one of them", self.conservation.tenant_count)?;
+        let tenants = counted(self.conservation.tenant_count as u64, "tenant");
+        writeln!(f, "balanced {tenants}, every one of them")?;
         write!(f, "state    {}", self.state_digest_hex)
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// A name without control characters, and only the beginning of one that fills the screen.
+fn printed(name: &str) -> String {
+    match name.char_indices().nth(PRINTED_NAME) {
+        Some((end, _)) => format!("{:?}...", name.get(..end).unwrap_or_default()),
+        None => format!("{name:?}"),
     }
 }
 

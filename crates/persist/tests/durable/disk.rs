@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use calybris_wal::storage::{Storage, StorageFile};
 
@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     Once,
     /// It and all after it: the disk is gone.
     FromThere,
+    /// The one, and it does not return: the storage has a bug.
+    Panic,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,7 +37,7 @@ struct State {
 
 impl Disk {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the `n`-th call from now fail.
@@ -69,6 +71,7 @@ impl State {
         match self.fault {
             Some((at, Fault::Once, kind)) if self.calls == at => Err(kind.into()),
             Some((at, Fault::FromThere, kind)) if self.calls >= at => Err(kind.into()),
+            Some((at, Fault::Panic, _)) if self.calls == at => panic!("the storage has a bug"),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! A disk that fails at any step: what was acknowledged is found, once; what was not is whole or absent.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,6 +148,50 @@ fn an_error_at_any_call_and_then_the_machine_goes_down() {
 #[test]
 fn a_machine_that_goes_down_at_any_call() {
     at_every_call(Fault::FromThere, io::ErrorKind::Other, true);
+}
+
+/// A storage that panics at the `n`-th call: the panic reaches the caller, who may catch it, and from then on the
+/// ledger goes on or refuses, but neither hangs nor says what is not so.
+#[test]
+fn a_storage_that_panics_at_any_call() {
+    let (mut checkpointed_after, mut poisoned) = (0, 0);
+    for n in 1.. {
+        let disk = Disk::default();
+        let mut acknowledged = Acknowledged::new();
+        disk.fail(n, Fault::Panic, io::ErrorKind::Other);
+        let ledger = catch_unwind(|| open(&disk));
+        if let Ok(ledger) = ledger {
+            let ledger = ledger.unwrap();
+            let worked = catch_unwind(AssertUnwindSafe(|| work(&ledger, &mut acknowledged)));
+            if let Ok(done) = worked {
+                done.unwrap();
+                disk.heal();
+                break;
+            }
+            match ledger.checkpoint() {
+                Ok(_) => checkpointed_after += 1,
+                Err(PersistError::Wal(_) | PersistError::Poisoned { .. }) => poisoned += 1,
+                Err(error) => panic!("call {n}: {error}"),
+            }
+        }
+        disk.heal();
+        disk.crash();
+        check_found(&disk, &acknowledged, &format!("panic at call {n}"));
+    }
+    assert!(checkpointed_after > 10 && poisoned > 50, "{checkpointed_after} {poisoned}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let disk = Disk::default();
+    disk.fail(1, Fault::FromThere, io::ErrorKind::ReadOnlyFilesystem);
+    let error = open(&disk).unwrap_err();
+    assert_eq!(error.to_string(), "cannot create ledger: read-only filesystem or storage medium");
+    disk.heal();
+    drop(open(&disk).unwrap());
+    disk.fail(2, Fault::FromThere, io::ErrorKind::PermissionDenied);
+    let error = open(&disk).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open ledger/ledger.log: permission denied");
 }
 
 #[test]

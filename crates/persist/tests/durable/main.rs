@@ -7,7 +7,11 @@ mod equals_memory;
 #[cfg(test)]
 mod every_operation;
 #[cfg(test)]
+mod extremes;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::process::Command;
 use crate::common::{KEY, fault, lines, log_of, request, unhex, vectors};
 use calybris_kernel::KernelInput;
 use calybris_wal::{
-    AuditedRecord, EntryFault, MAX_ENTRY_BYTES, WalAnchor, WalError, WalWriter, read_verified_wal,
-    read_verified_wal_keyed, replay_audited_wal, replay_audited_wal_keyed, verify_wal,
-    verify_wal_against_anchor, verify_wal_keyed, verify_wal_keyed_against_anchor,
+    AuditedRecord, EntryFault, MAX_ENTRY_BYTES, WalAnchor, WalError, WalOptions, WalWriter,
+    read_verified_wal, read_verified_wal_keyed, replay_audited_wal, replay_audited_wal_keyed,
+    verify_wal, verify_wal_against_anchor, verify_wal_keyed, verify_wal_keyed_against_anchor,
 };
 use serde_json::value::RawValue;
 
@@ -189,6 +189,22 @@ fn an_anchor_shows_a_suffix_cut_off_and_another_log() {
     let other = WalAnchor { sequence: 4, ..anchor };
     let error = verify_wal_against_anchor(&path, &other).unwrap_err();
     assert!(matches!(fault(error), (4, EntryFault::Anchor { .. })));
+}
+
+#[test]
+fn an_anchor_at_the_last_entry_counts_beside_the_head_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
+    let anchor = {
+        let log = WalWriter::<&str>::open(&one).unwrap();
+        log.append_durable("one").unwrap();
+        log.anchor()
+    };
+    WalWriter::<&str>::open(&other).unwrap().append_durable("other").unwrap();
+    let options = WalOptions::new().anchor(anchor);
+    WalWriter::<&str>::open_with(&one, &options).unwrap();
+    let error = WalWriter::<&str>::open_with(&other, &options).unwrap_err();
+    assert!(matches!(fault(error), (1, EntryFault::Anchor { .. })));
 }
 
 #[test]
