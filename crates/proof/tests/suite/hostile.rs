@@ -1,18 +1,16 @@
 //! `tests/data/hostile.json`: what a reader of the formats must refuse, as changes of good evidence. The verifier in
 //! Python reads the same file.
-#![expect(clippy::unwrap_used, reason = "helpers of the tests")]
-#![cfg(feature = "sign")]
 
-mod common;
-
+use calybris_proof::Evidence;
 use calybris_proof::chain::WalAnchor;
 use calybris_proof::checkpoint::{Witnesses, verify_checkpoint};
 use calybris_proof::note::SignedNote;
 use calybris_proof::outcome::Outcome;
 use calybris_proof::receipt::{DecisionFacts, Item, Receipt, ReceiptContext, verify_receipt};
 use calybris_proof::signature::{SignedPolicy, TrustedKeys};
-use common::{Case, case, data};
 use serde_json::from_str;
+
+use crate::cases::{Case, case};
 
 #[derive(serde::Deserialize)]
 struct Change {
@@ -79,7 +77,8 @@ impl Hostile {
                     .is_ok_and(|signed| signed.verify(&case.snapshot, &trusted).is_ok())
             }
             "outcome" => {
-                from_str::<Outcome>(text).is_ok_and(|read| read.verify(&case.evidence()).is_ok())
+                let evidence = Evidence::of(&case.snapshot, case.input, &case.decision);
+                from_str::<Outcome>(text).is_ok_and(|read| read.verify(&evidence).is_ok())
             }
             "anchor" => from_str::<WalAnchor>(text).is_ok(),
             "checkpoint" => self.checkpoint(text, self.good("log_key")),
@@ -91,7 +90,7 @@ impl Hostile {
 
 #[test]
 fn every_hostile_change_is_refused_and_every_harmless_one_is_not() {
-    let hostile: Hostile = serde_json::from_value(data("hostile.json")).unwrap();
+    let hostile: Hostile = from_str(include_str!("../data/hostile.json")).unwrap();
     let case = case();
     let mut checked = 0;
     for Artifact { name, good, still, refused } in &hostile.artifacts {

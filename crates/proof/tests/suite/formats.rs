@@ -1,13 +1,8 @@
 //! The golden bytes written in `docs/format/` are those this crate computes.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of the tests")]
-#![cfg(feature = "sign")]
-
-mod common;
 
 use std::fs;
 
 use calybris_kernel::digest::HexDigest;
-use calybris_proof::AuditBundle;
 use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 use calybris_proof::checkpoint::Checkpoint;
 use calybris_proof::merkle::{MerkleFrontier, MerkleTree};
@@ -15,11 +10,24 @@ use calybris_proof::outcome::{Disposition, Observation, Outcome, Strategy, ident
 use calybris_proof::receipt::{Receipt, WalPosition};
 use calybris_proof::signature::{SignedPolicy, Signer};
 use calybris_proof::state::{StateTransition, state_digest};
-use common::{case, data};
+use calybris_proof::{AuditBundle, Evidence};
+use serde_json::Value;
+
+use crate::cases::{Case, case, unhex};
 
 fn page(name: &str) -> String {
     let path = format!("{}/../../docs/format/{name}", env!("CARGO_MANIFEST_DIR"));
     fs::read_to_string(path).unwrap()
+}
+
+fn data(name: &str) -> Value {
+    let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn evidence() -> Evidence {
+    let Case { snapshot, input, decision, .. } = case();
+    Evidence::of(&snapshot, input, &decision)
 }
 
 #[track_caller]
@@ -51,7 +59,7 @@ fn the_log_page_states_what_is_computed() {
 #[test]
 fn the_record_page_states_what_is_computed() {
     let page = page("audited-record-v1.md");
-    let bundle = AuditBundle::from(&case().evidence());
+    let bundle = AuditBundle::from(&evidence());
     states(&page, bundle.policy_digest_hex);
     states(&page, bundle.input_digest_hex);
     states(&page, bundle.decision_digest_hex);
@@ -59,11 +67,10 @@ fn the_record_page_states_what_is_computed() {
 
 #[test]
 fn the_signature_and_receipt_pages_state_what_is_computed() {
-    let case = case();
-    let (snapshot, evidence) = (&case.snapshot, case.evidence());
+    let (snapshot, evidence) = (case().snapshot, evidence());
     let signature = page("signature-v1.md");
     let signer = Signer::new("risk-desk", &[9; 32]).unwrap();
-    let signed = SignedPolicy::sign(snapshot, &signer, 1_767_225_600_000);
+    let signed = SignedPolicy::sign(&snapshot, &signer, 1_767_225_600_000);
     states(&signature, signed.public_key_hex);
     states(&signature, signed.signature_hex);
 
@@ -83,7 +90,7 @@ fn the_signature_and_receipt_pages_state_what_is_computed() {
 
 #[test]
 fn the_outcome_page_states_what_is_computed() {
-    let evidence = case().evidence();
+    let evidence = evidence();
     let page = page("outcome-v1.md");
     states(&page, identity_digest(&evidence));
     let observation = Observation {
@@ -107,11 +114,7 @@ fn the_checkpoint_page_states_what_is_computed() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|leaf| {
-            let text = leaf.as_str().unwrap();
-            let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-            (0..text.len()).step_by(2).map(byte).collect()
-        })
+        .map(|leaf| unhex(leaf.as_str().unwrap()))
         .collect();
     let mut tree = MerkleTree::new();
     leaves.iter().for_each(|leaf| tree.append(leaf));
