@@ -48,19 +48,22 @@ pub enum TenantStatus {
     Closed,
 }
 
+/// In this order: up to the one open hold within `holds`, everything that reserving and committing
+/// changes, in one cache line; what they only read after it.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Account {
-    pub(crate) initial: i64,
     pub(crate) remaining: i64,
     pub(crate) reserved: i64,
     pub(crate) committed: i64,
-    pub(crate) holds: Holds,
     /// The next hold id, or a multiple of the block size when a block has to be fetched first.
     pub(crate) next_hold: u64,
     /// The snapshot epoch this account was last seen in.
     pub(crate) epoch: u32,
     /// The account of the parent, or [`ROOT`].
     pub(crate) parent: u32,
+    pub(crate) holds: Holds,
+    pub(crate) initial: i64,
     /// What most tenants never need. Absent means all defaults.
     pub(crate) extras: Option<Box<Extras>>,
 }
@@ -99,6 +102,10 @@ impl Default for Account {
 }
 
 impl Account {
+    /// The length of what reserving and committing changes.
+    pub(crate) const CHANGING_BYTES: usize =
+        std::mem::offset_of!(Self, holds) + Holds::CHANGING_BYTES;
+
     /// Whether this is the account of a tenant.
     #[inline(always)]
     pub(crate) fn is_present(&self) -> bool {

@@ -135,8 +135,7 @@ impl BudgetEngine {
             return (BudgetReservation::MissingTenant, None);
         };
         let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
-        let answer = self.ledger.ask(tenant, &Request::Tenant(reserve), Call::default());
-        BudgetReservation::of(answer)
+        self.ledger.ask(tenant, Request::Tenant(reserve), BudgetReservation::of)
     }
 
     /// Sets an amount aside in a guard that gives it back when dropped.
@@ -166,8 +165,7 @@ impl BudgetEngine {
             return BudgetSettlement::MissingReservation;
         };
         let commit = Request::Hold(reservation_id, HoldAction::Commit { actual_microcents });
-        let answer = self.ledger.ask(tenant, &commit, Call::default());
-        BudgetSettlement::committed(answer)
+        self.ledger.ask(tenant, commit, BudgetSettlement::committed)
     }
 
     /// Gives a hold back.
@@ -176,8 +174,7 @@ impl BudgetEngine {
             return BudgetSettlement::MissingReservation;
         };
         let release = Request::Hold(reservation_id, HoldAction::Release);
-        let answer = self.ledger.ask(tenant, &release, Call::default());
-        BudgetSettlement::released(answer)
+        self.ledger.ask(tenant, release, BudgetSettlement::released)
     }
 
     /// Creates a tenant, under a parent if one is named; leaves an existing one as it is.

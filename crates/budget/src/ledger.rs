@@ -58,17 +58,25 @@ impl Ledger {
         }
     }
 
-    /// Asks a tenant something. A hold that is not this tenant's is a missing one.
+    /// Asks a tenant something, without time or key, and puts the answer in the caller's words. A hold
+    /// that is not this tenant's is a missing one.
     ///
     /// Inlined, with the request a constant, into the calls that have to be fast; they lead to a
-    /// tenant without parent most of the time.
+    /// tenant without parent most of the time. Each way has an answer of its own, so that the parts
+    /// of the short one can stay in registers.
     #[inline(always)]
-    pub(crate) fn ask(&self, tenant: Address<'_>, request: &Request, call: Call<'_>) -> Answer {
+    pub(crate) fn ask<R>(
+        &self,
+        tenant: Address<'_>,
+        request: Request,
+        words: impl Fn(Answer) -> R,
+    ) -> R {
         match self.store.lock_alone(tenant) {
             Some(mut own) => {
-                self.answer(tenant.index, std::slice::from_mut(&mut own), request, call)
+                let path = std::slice::from_mut(&mut own);
+                words(self.answer(tenant.index, path, request, Call::default()))
             }
-            None => self.ask_along(tenant, request, call),
+            None => words(self.ask_along(tenant, request, Call::default())),
         }
     }
 
@@ -76,7 +84,7 @@ impl Ledger {
     pub(crate) fn ask_along(
         &self,
         tenant: Address<'_>,
-        request: &Request,
+        request: Request,
         call: Call<'_>,
     ) -> Answer {
         self.on_path(tenant, |index, path| self.answer(index, path, request, call))
@@ -88,7 +96,7 @@ impl Ledger {
         &self,
         index: u32,
         path: &mut [S],
-        request: &Request,
+        request: Request,
         call: Call<'_>,
     ) -> Answer {
         let now = path.iter().fold(call.now, |now, scope| now.max(scope.clock()));
@@ -107,17 +115,17 @@ impl Ledger {
         &self,
         index: u32,
         path: &mut [S],
-        request: &Request,
+        request: Request,
         now: u64,
         key: &str,
     ) -> Answer {
         let tenant = path.first().ok_or(RefusalReason::MissingTenant)?;
         let keys = tenant.extras.as_ref().map(|extras| &extras.keys);
         let before = keys.and_then(|keys| keys.get(key));
-        if let Some(record) = before.filter(|record| record.request == *request) {
+        if let Some(record) = before.filter(|record| record.request == request) {
             return record.answer;
         }
-        if let Request::Hold(hold, _) = *request {
+        if let Request::Hold(hold, _) = request {
             tenant.holds.get(hold).ok_or(RefusalReason::MissingHold { hold })?;
         }
         check_key(key)?;
@@ -128,21 +136,20 @@ impl Ledger {
         let answer = self.run(index, path, request, now);
         advance(path, now);
         if let Some(tenant) = path.first_mut() {
-            let record = Record { at: now, request: *request, answer };
+            let record = Record { at: now, request, answer };
             tenant.extras_mut().keys.keep(&self.limits, key, record);
         }
         answer
     }
 
     #[inline(always)]
-    fn run<S: Scope>(&self, index: u32, path: &mut [S], request: &Request, now: u64) -> Answer {
+    fn run<S: Scope>(&self, index: u32, path: &mut [S], request: Request, now: u64) -> Answer {
         let receipt = match request {
-            Request::Open { parent, .. } => return reopen(path, *parent),
+            Request::Open { parent, .. } => return reopen(path, parent),
             Request::Tenant(action) => {
-                let take_id = |own: &mut _| self.store.next_hold_id(index, own);
-                rules::on_tenant(path, action, now, take_id)?
+                rules::on_tenant(path, action, now, self.store.hold_ids(index))?
             }
-            Request::Hold(hold, action) => rules::on_hold(path, *hold, action, now)?,
+            Request::Hold(hold, action) => rules::on_hold(path, hold, action, now)?,
         };
         self.announce(index, path);
         Ok(receipt)
@@ -177,7 +184,7 @@ impl Ledger {
         let request = Request::Open { parent: parent.map_or(ROOT, |it| it.index), initial };
         if let Some(tenant) = self.present(name) {
             drop(registry);
-            let answer = self.ask(tenant, &request, call);
+            let answer = self.ask_along(tenant, request, call);
             return answer.map_err(|barrier| self.refusal(name, barrier));
         }
         if let Some(parent) = parent {
@@ -270,7 +277,7 @@ impl Ledger {
     fn expire_one<S: Scope>(&self, index: u32, path: &mut [S], hold: u64, now: u64) -> Answer {
         let open = path.first_mut().and_then(|tenant| tenant.holds.get(hold));
         open.filter(|open| open.deadline <= now).ok_or(RefusalReason::MissingHold { hold })?;
-        self.answer(index, path, &Request::Hold(hold, HoldAction::Release), Call::at(now))
+        self.answer(index, path, Request::Hold(hold, HoldAction::Release), Call::at(now))
     }
 
     /// Names the scope of a refusal.
@@ -308,7 +315,7 @@ impl Ledger {
     ) -> Result<Receipt, Refusal> {
         let missing = || RefusalReason::MissingTenant.into();
         let found = self.store.by_name(tenant).ok_or_else(missing);
-        let answer = found.and_then(|found| self.ask_along(found, &Request::Tenant(*action), call));
+        let answer = found.and_then(|found| self.ask_along(found, Request::Tenant(*action), call));
         answer.map_err(|barrier| self.refusal(tenant, barrier))
     }
 
@@ -321,7 +328,7 @@ impl Ledger {
         let missing = Refusal { scope: String::new(), reason: RefusalReason::MissingHold { hold } };
         let Some(tenant) = self.store.by_hold(hold) else { return Err(missing) };
         let request = Request::Hold(hold, *action);
-        self.ask_along(tenant, &request, call).map_err(|barrier| match barrier.reason {
+        self.ask_along(tenant, request, call).map_err(|barrier| match barrier.reason {
             RefusalReason::MissingHold { .. } | RefusalReason::MissingTenant => missing,
             _ => self.refusal(tenant.cell.name(), barrier),
         })
@@ -332,7 +339,9 @@ impl Ledger {
 #[inline]
 fn advance<S: Scope>(path: &mut [S], now: u64) {
     if now > 0 {
-        path.iter_mut().for_each(|scope| scope.extras_mut().clock = now);
+        for scope in path {
+            scope.extras_mut().clock = now;
+        }
     }
 }
 

@@ -63,14 +63,10 @@ impl Names {
         Some(Probe::new(table, self.hash(name)))
     }
 
-    /// The index stored for `name`; `name_of` tells the name of an index.
+    /// What `known_as` makes of the index stored for `name`: nothing, for that of another name.
     #[inline(always)]
-    pub(crate) fn get<'n>(
-        &self,
-        name: &str,
-        name_of: impl Fn(u32) -> Option<&'n str>,
-    ) -> Option<u32> {
-        self.probe(name)?.find(|index| name_of(index) == Some(name)).ok()
+    pub(crate) fn get<T>(&self, name: &str, known_as: impl Fn(u32) -> Option<T>) -> Option<T> {
+        self.probe(name)?.find(known_as).ok().map(|(_, found)| found)
     }
 
     /// Points `name` at `index`. The caller holds the creation lock, gives indexes without gaps
@@ -80,7 +76,8 @@ impl Names {
             self.grow(index, &name_of);
         }
         let Some(probe) = self.probe(name) else { return };
-        let (Ok(position) | Err(position)) = probe.find_position(|i| name_of(i) == Some(name));
+        let same = |index| (name_of(index) == Some(name)).then_some(());
+        let (Ok((position, ())) | Err(position)) = probe.find(same);
         if let Some(entry) = probe.table.get(position) {
             entry.store(probe.tag | (index + 1), Ordering::Release);
         }
@@ -98,7 +95,7 @@ impl Names {
             debug_assert!(index < indexes, "an entry is stored after its index is given");
             let Some(name) = name_of(index) else { continue };
             let probe = Probe::new(new, self.hash(name));
-            if let Err(position) = probe.find_position(|_| false) {
+            if let Err(position) = probe.find(|_| None::<()>) {
                 if let Some(entry) = new.get(position) {
                     entry.store(probe.tag | (index + 1), Ordering::Relaxed);
                 }
@@ -130,9 +127,10 @@ impl<'t> Probe<'t> {
         index as usize >= self.table.len() / 4 * 3
     }
 
-    /// The position of the entry of this tag whose index is `wanted`, or of the first empty one.
+    /// The first entry of this tag that `known_as` makes something of, and what; or the position
+    /// of the empty entry after all of them.
     #[inline(always)]
-    fn find_position(&self, wanted: impl Fn(u32) -> bool) -> Result<usize, usize> {
+    fn find<T>(&self, known_as: impl Fn(u32) -> Option<T>) -> Result<(usize, T), usize> {
         let low_bits = Self::index_mask(self.table);
         let mut position = self.position;
         loop {
@@ -140,18 +138,13 @@ impl<'t> Probe<'t> {
             let Some(entry) = self.table.get(position) else { return Err(position) };
             let entry = entry.load(Ordering::Acquire);
             let Some(index) = (entry & low_bits).checked_sub(1) else { return Err(position) };
-            if entry & !low_bits == self.tag && wanted(index) {
-                return Ok(position);
+            if entry & !low_bits == self.tag {
+                if let Some(found) = known_as(index) {
+                    return Ok((position, found));
+                }
             }
             position = (position + 1) & (self.table.len() - 1);
         }
-    }
-
-    #[inline(always)]
-    fn find(&self, wanted: impl Fn(u32) -> bool) -> Result<u32, usize> {
-        let position = self.find_position(wanted)?;
-        let entry = self.table.get(position).map_or(0, |entry| entry.load(Ordering::Acquire));
-        (entry & Self::index_mask(self.table)).checked_sub(1).ok_or(position)
     }
 }
 
@@ -164,15 +157,17 @@ mod tests {
         let stored: Vec<String> = (0..5_000).map(|i| format!("tenant-{}", i % 4_000)).collect();
         let name_of = |index: u32| stored.get(index as usize).map(String::as_str);
         let names = Names::default();
+        let get =
+            |name: &str| names.get(name, |index| (name_of(index) == Some(name)).then_some(index));
         for (index, name) in (0_u32..).zip(&stored) {
-            assert_eq!(names.get(name, name_of), index.checked_sub(4_000));
+            assert_eq!(get(name), index.checked_sub(4_000));
             names.set(name, index, name_of);
-            assert_eq!(names.get(name, name_of), Some(index));
+            assert_eq!(get(name), Some(index));
         }
         for (index, name) in (0_u32..).zip(&stored).skip(1_000) {
-            assert_eq!(names.get(name, name_of), Some(index));
+            assert_eq!(get(name), Some(index));
         }
-        assert_eq!(names.get("nobody", name_of), None);
-        assert_eq!(names.get("", name_of), None);
+        assert_eq!(get("nobody"), None);
+        assert_eq!(get(""), None);
     }
 }

@@ -28,6 +28,10 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> source::MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    #[cfg(any(loom, shuttle))]
+    #[expect(clippy::unused_self, reason = "a checker models no caches")]
+    pub(crate) fn fetch(&self) {}
 }
 
 #[cfg(any(loom, shuttle))]
@@ -42,6 +46,7 @@ pub(crate) use spin::mutex::SpinMutexGuard as ShortGuard;
 /// store, half the price of a mutex that has to know of sleepers.
 #[cfg(not(any(loom, shuttle)))]
 #[derive(Debug, Default)]
+#[repr(transparent)]
 pub(crate) struct ShortMutex<T>(spin::mutex::SpinMutex<T>);
 
 #[cfg(not(any(loom, shuttle)))]
@@ -49,6 +54,12 @@ impl<T> ShortMutex<T> {
     #[inline(always)]
     pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
         self.0.try_lock().unwrap_or_else(|| self.lock_contended())
+    }
+
+    /// Brings the lock nearer while something else is looked at: its cache line may come with it.
+    #[inline(always)]
+    pub(crate) fn fetch(&self) {
+        let _locked = self.0.is_locked();
     }
 
     /// Two cores that take turns on every operation pay for moving the cache lines each time.

@@ -10,6 +10,7 @@ use crate::{
     holds::{FOREVER, OpenHold},
     operation::{HoldAction, OverrunPolicy, TenantAction},
     refusal::{Barrier, Receipt, RefusalReason},
+    store::HoldIds,
     window::{MAX_WINDOWS, Meter, Window},
 };
 
@@ -17,18 +18,18 @@ use crate::{
 pub(crate) trait Scope: DerefMut<Target = Account> {}
 impl<T: DerefMut<Target = Account>> Scope for T {}
 
-/// What a tenant is asked to do. `take_id` gives an id for a new hold.
+/// What a tenant is asked to do. A new hold takes its id from `ids`.
 #[inline(always)]
 pub(crate) fn on_tenant<S: Scope>(
     path: &mut [S],
-    action: &TenantAction,
+    action: TenantAction,
     now: u64,
-    take_id: impl FnOnce(&mut Account) -> Option<u64>,
+    ids: HoldIds<'_>,
 ) -> Result<Receipt, Barrier> {
-    match *action {
+    match action {
         TenantAction::Reserve { amount_microcents: amount, deadline } => {
             within(amount, 1, i64::MAX)?;
-            reserve(path, amount, deadline, now, take_id)
+            reserve(path, amount, deadline, now, ids)
         }
         TenantAction::ReserveUpTo { amount_microcents, at_least_microcents, deadline } => {
             within(at_least_microcents, 1, i64::MAX)?;
@@ -36,7 +37,7 @@ pub(crate) fn on_tenant<S: Scope>(
             let available = path.iter().map(|scope| scope.available(now)).min().unwrap_or(0);
             // Where too little is available, the scope that lacks it refuses the least asked for.
             let amount = available.clamp(at_least_microcents, amount_microcents);
-            reserve(path, amount, deadline, now, take_id)
+            reserve(path, amount, deadline, now, ids)
         }
         TenantAction::TopUp { .. }
         | TenantAction::SetMaxReserved { .. }
@@ -58,13 +59,13 @@ pub(crate) fn on_tenant<S: Scope>(
 pub(crate) fn on_hold<S: Scope>(
     path: &mut [S],
     id: u64,
-    action: &HoldAction,
+    action: HoldAction,
     now: u64,
 ) -> Result<Receipt, Barrier> {
     let missing = RefusalReason::MissingHold { hold: id };
     let tenant = path.first_mut().ok_or(missing)?;
     let hold = tenant.holds.get(id).ok_or(missing)?;
-    let amount = match *action {
+    let amount = match action {
         HoldAction::Commit { actual_microcents: actual } => {
             within(actual, 0, i64::MAX)?;
             ask(path, |scope| scope.admit_spend(hold.amount, actual))?;
@@ -87,7 +88,7 @@ pub(crate) fn on_hold<S: Scope>(
             within(more, 1, i64::MAX)?;
             ask(path, |scope| scope.admit(more, now))?;
             resize(path, id, more);
-            path.iter_mut().for_each(|scope| scope.set_aside(more, now));
+            set_aside(path, more, now);
             more
         }
         HoldAction::Extend { deadline } => {
@@ -132,21 +133,28 @@ fn reserve<S: Scope>(
     amount: i64,
     deadline: Option<u64>,
     now: u64,
-    take_id: impl FnOnce(&mut Account) -> Option<u64>,
+    ids: HoldIds<'_>,
 ) -> Result<Receipt, Barrier> {
     let deadline = later(deadline, now)?;
     ask(path, |scope| scope.admit(amount, now))?;
     // An id is taken only once nothing else can refuse.
     let tenant = path.first_mut().ok_or(RefusalReason::MissingTenant)?;
     let overflow = RefusalReason::Overflow { current: i64::MAX, asked: 1 };
-    let id = take_id(tenant).ok_or(overflow)?;
+    let id = ids.take(tenant).ok_or(overflow)?;
     tenant.holds.insert(id, OpenHold { amount, began: now, deadline });
     if deadline != FOREVER {
         tenant.extras_mut().deadlines.add(deadline, id);
     }
-    path.iter_mut().for_each(|scope| scope.set_aside(amount, now));
+    set_aside(path, amount, now);
     let balances = path.first().map(|tenant| tenant.balances()).unwrap_or_default();
     Ok(Receipt { hold: Some(id), amount_microcents: amount, balances })
+}
+
+#[inline(always)]
+fn set_aside<S: Scope>(path: &mut [S], amount: i64, now: u64) {
+    for scope in path {
+        scope.set_aside(amount, now);
+    }
 }
 
 /// Ends a hold, `spent` of it spent; gives `spent`.
@@ -202,8 +210,8 @@ fn extend<S: Scope>(path: &mut [S], id: u64, deadline: u64) {
 }
 
 /// What concerns one scope alone. Gives the amount moved.
-fn set(tenant: &mut Account, action: &TenantAction, now: u64) -> Result<i64, RefusalReason> {
-    match *action {
+fn set(tenant: &mut Account, action: TenantAction, now: u64) -> Result<i64, RefusalReason> {
+    match action {
         TenantAction::TopUp { amount_microcents } => {
             within(amount_microcents, 1, i64::MAX)?;
             tenant.top_up(amount_microcents)?;

@@ -29,16 +29,21 @@ const ID_LIMIT: u64 = 1 << 63;
 /// [`MAX_SNAPSHOT_VERSION`](crate::MAX_SNAPSHOT_VERSION).
 pub(crate) const MAX_BLOCK: u64 = ID_LIMIT >> (BLOCK_LOG2 + 1);
 
-/// One tenant. Two cache lines, which no other tenant shares.
+/// One tenant. Two cache lines, which no other tenant shares; the lock and what a reserve + commit
+/// changes are in the first.
 #[derive(Debug, Default)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Cell {
-    name: OnceLock<SmolStr>,
     account: ShortMutex<Account>,
+    name: OnceLock<SmolStr>,
 }
 
 #[cfg(not(any(loom, shuttle)))]
-const _: () = assert!(size_of::<Cell>() == 128, "a million tenants should stay small");
+const _: () = {
+    assert!(size_of::<Cell>() == 128, "a million tenants should stay small");
+    let account = size_of::<ShortMutex<Account>>() - size_of::<Account>();
+    assert!(account + Account::CHANGING_BYTES == 64, "two cores should hand over one cache line");
+};
 
 impl Cell {
     pub(crate) fn name(&self) -> &str {
@@ -91,6 +96,25 @@ pub(crate) fn block_after(next_hold: u64) -> u64 {
     next_hold.div_ceil(1 << BLOCK_LOG2)
 }
 
+/// Where a tenant's hold ids come from.
+pub(crate) struct HoldIds<'s> {
+    store: &'s Store,
+    index: u32,
+}
+
+impl HoldIds<'_> {
+    /// The next id of the tenant. Ids rise within a tenant and are never given twice.
+    #[inline(always)]
+    pub(crate) fn take(self, tenant: &mut Account) -> Option<u64> {
+        if tenant.next_hold % (1 << BLOCK_LOG2) == 0 {
+            tenant.next_hold = self.store.take_block(self.index)?;
+        }
+        let id = tenant.next_hold;
+        tenant.next_hold += 1;
+        Some(id)
+    }
+}
+
 impl Store {
     #[inline(always)]
     pub(crate) fn address(&self, index: u32) -> Option<Address<'_>> {
@@ -103,7 +127,11 @@ impl Store {
 
     #[inline(always)]
     pub(crate) fn by_name(&self, name: &str) -> Option<Address<'_>> {
-        self.address(self.names.get(name, |index| Some(self.cells.get(index)?.name()))?)
+        self.names.get(name, |index| {
+            let address = self.address(index)?;
+            address.cell.account.fetch();
+            (address.cell.name() == name).then_some(address)
+        })
     }
 
     /// The tenant that was given the block of this hold id.
@@ -169,15 +197,10 @@ impl Store {
         Some(operation(&mut path))
     }
 
-    /// The next hold id of a tenant. Ids rise within a tenant and are never given twice.
+    /// The hold ids of the tenant at `index`.
     #[inline(always)]
-    pub(crate) fn next_hold_id(&self, index: u32, account: &mut Account) -> Option<u64> {
-        if account.next_hold % (1 << BLOCK_LOG2) == 0 {
-            account.next_hold = self.take_block(index)?;
-        }
-        let id = account.next_hold;
-        account.next_hold += 1;
-        Some(id)
+    pub(crate) fn hold_ids(&self, index: u32) -> HoldIds<'_> {
+        HoldIds { store: self, index }
     }
 
     #[cold]

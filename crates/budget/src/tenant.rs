@@ -44,7 +44,6 @@ impl std::fmt::Debug for Tenant {
     }
 }
 
-#[expect(clippy::must_use_candidate, reason = "the balances after it are there for who wants them")]
 impl Tenant {
     pub(crate) fn find(ledger: &Arc<Ledger>, name: &str) -> Option<Self> {
         let Address { index, .. } = ledger.store.by_name(name)?;
@@ -90,7 +89,7 @@ impl Tenant {
         let missing = || RefusalReason::MissingTenant.into();
         let answer = self.address().ok_or_else(missing);
         let answer = answer
-            .and_then(|address| self.ledger.ask_along(address, &Request::Tenant(*action), call));
+            .and_then(|address| self.ledger.ask_along(address, Request::Tenant(*action), call));
         answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
     }
 
@@ -107,9 +106,8 @@ impl Tenant {
     ) -> Result<Receipt, Refusal> {
         let missing = || RefusalReason::MissingTenant.into();
         let answer = self.address().ok_or_else(missing);
-        let answer = answer.and_then(|address| {
-            self.ledger.ask_along(address, &Request::Hold(hold, *action), call)
-        });
+        let answer = answer
+            .and_then(|address| self.ledger.ask_along(address, Request::Hold(hold, *action), call));
         answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
     }
 
@@ -118,8 +116,7 @@ impl Tenant {
     pub fn try_reserve(&self, amount_microcents: i64) -> (BudgetReservation, Option<u64>) {
         let Some(address) = self.address() else { return (BudgetReservation::MissingTenant, None) };
         let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
-        let answer = self.ledger.ask(address, &Request::Tenant(reserve), Call::default());
-        BudgetReservation::of(answer)
+        self.ledger.ask(address, Request::Tenant(reserve), BudgetReservation::of)
     }
 
     /// [`BudgetEngine::hold`](crate::BudgetEngine::hold) on this tenant.
@@ -139,8 +136,7 @@ impl Tenant {
     pub fn commit(&self, reservation_id: u64, actual_microcents: i64) -> BudgetSettlement {
         let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
         let commit = Request::Hold(reservation_id, HoldAction::Commit { actual_microcents });
-        let answer = self.ledger.ask(address, &commit, Call::default());
-        BudgetSettlement::committed(answer)
+        self.ledger.ask(address, commit, BudgetSettlement::committed)
     }
 
     /// [`BudgetEngine::release`](crate::BudgetEngine::release) of a hold of this tenant; another
@@ -149,7 +145,6 @@ impl Tenant {
     pub fn release(&self, reservation_id: u64) -> BudgetSettlement {
         let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
         let release = Request::Hold(reservation_id, HoldAction::Release);
-        let answer = self.ledger.ask(address, &release, Call::default());
-        BudgetSettlement::released(answer)
+        self.ledger.ask(address, release, BudgetSettlement::released)
     }
 }
