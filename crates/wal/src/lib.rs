@@ -6,6 +6,7 @@ pub mod async_wal;
 mod chain;
 mod entry;
 mod error;
+mod fold;
 mod group;
 mod head_file;
 mod json;
@@ -34,6 +35,7 @@ pub use calybris_proof::audit::AuditedRecord;
 pub use calybris_proof::chain::WalAnchor;
 pub use entry::WalEntry;
 pub use error::{EntryFault, Place, WalError};
+pub use fold::{VerifiedEntry, fold_wal_with};
 pub use line::MAX_ENTRY_BYTES;
 pub use options::WalOptions;
 pub use reader::{
@@ -41,7 +43,7 @@ pub use reader::{
     verify_wal_against_anchor, verify_wal_keyed, verify_wal_keyed_against_anchor, verify_wal_with,
     visit_verified_wal, visit_verified_wal_keyed,
 };
-pub use recovery::{Tail, Trust, Verdict, WalReport, inspect, inspect_with_progress};
+pub use recovery::{Tail, Trust, Verdict, WalReport, durable_head, inspect, inspect_with_progress};
 pub use replay::{
     WalReplayVerdict, replay_audited_wal, replay_audited_wal_keyed, replay_audited_wal_with,
     replay_audited_wal_with_resolver,

@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{EntryFault, Fault, WalError};
-use crate::line::Line;
 
 /// Room for an audited record with modest metadata.
 const TYPICAL_BYTES: usize = 2_048;
@@ -37,16 +36,14 @@ fn append<T: Serialize>(data: &T, bytes: &mut Vec<u8>) -> Result<(), WalError> {
     Ok(())
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(line: &Line<'_>) -> Result<T, Fault> {
-    serde_json::from_slice(line.data)
+pub(crate) fn decode<T: DeserializeOwned>(data: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(data)
         .map_err(|error| EntryFault::Payload { reason: error.to_string() }.into())
 }
 
 /// As [`decode`], sooner where the record is in canonical form; what is wrong with it the general reader says.
-pub(crate) fn decode_audited<M: DeserializeOwned>(
-    line: &Line<'_>,
-) -> Result<AuditedRecord<M>, Fault> {
-    canonical(line.data).map_or_else(|| decode(line), Ok)
+pub(crate) fn decode_audited<M: DeserializeOwned>(data: &[u8]) -> Result<AuditedRecord<M>, Fault> {
+    canonical(data).map_or_else(|| decode(data), Ok)
 }
 
 fn canonical<M: DeserializeOwned>(data: &[u8]) -> Option<AuditedRecord<M>> {

@@ -12,7 +12,7 @@ use crate::error::WalError;
 use crate::line;
 use crate::options::WalOptions;
 use crate::payload::decode;
-use crate::scan::{Progress, Visit};
+use crate::scan::{Progress, Visitor};
 use crate::segments::Segments;
 use crate::visit::{each_line, visit_entries};
 use crate::walk::{Walk, Walked};
@@ -43,7 +43,7 @@ pub fn read_wal<T: DeserializeOwned>(path: &Path) -> Result<Vec<WalEntry<T>>, Wa
             sequence: line.sequence,
             previous_hash: hash_of(line.previous_hash, "a previous_hash")?,
             entry_hash: hash_of(line.entry_hash, "an entry_hash")?,
-            data: decode(&line)?,
+            data: decode(line.data)?,
         };
         place.sequence = line.sequence.saturating_add(1);
         entries.push(entry);
@@ -277,11 +277,11 @@ impl fmt::Display for VerifiedWal {
     }
 }
 
-/// Verifies a log in parallel, giving every line to a visitor.
+/// Verifies a log in parallel, giving every entry to a visitor.
 pub(crate) fn scan<'v>(
     path: &Path,
     options: &WalOptions,
-    visitor: Option<&(dyn Fn() -> Visit<'v> + Sync)>,
+    visitor: Option<&Visitor<'v>>,
     progress: Option<&mut dyn FnMut(Progress)>,
 ) -> Result<VerifiedWal, WalError> {
     let key = options.chain_key(path)?;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use calybris_proof::chain::{ChainHash, ChainKey};
+use calybris_proof::chain::{ChainHash, ChainKey, WalAnchor};
 
 use crate::chain::Head;
 use crate::error::{EntryFault, WalError};
@@ -205,6 +205,34 @@ pub fn inspect_with_progress(
     let last = &segments.last.path;
     let file = options.storage.open_read(last).map_err(WalError::io("open", last))?;
     Ok(Finding::make(&segments, &*file, options, key.as_ref(), progress)?.report(&segments))
+}
+
+/// The last head that was acknowledged as durable, as the head file of the log remembers it; none without a
+/// readable one. The file lies with the log and so proves nothing about it, but it can accuse.
+///
+/// # Errors
+/// [`WalError::Io`], [`WalError::Key`].
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("log");
+/// use calybris_wal::{WalOptions, WalWriter, durable_head};
+///
+/// assert_eq!(durable_head(&path, &WalOptions::new())?, None);
+/// let log = WalWriter::<u32>::open(&path)?;
+/// log.append_durable(7)?;
+/// assert_eq!(durable_head(&path, &WalOptions::new())?, Some(log.anchor()));
+/// # Ok::<(), calybris_wal::WalError>(())
+/// ```
+pub fn durable_head(path: &Path, options: &WalOptions) -> Result<Option<WalAnchor>, WalError> {
+    let key = options.chain_key(path)?;
+    let segments = Segments::find(path, options, key.as_ref())?;
+    let found = head_file::read(&segments.head_file, options, key.as_ref())?;
+    let anchor = |found: Found| {
+        let Head { sequence, hash } = found.durable.head;
+        WalAnchor::new(sequence, hash, key.is_some()).ok()
+    };
+    Ok(found.and_then(anchor))
 }
 
 /// What a scan, the head file and the anchor come to.

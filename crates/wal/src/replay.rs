@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{EntryFault, Fault, WalError};
+use crate::fold::VerifiedEntry;
 use crate::options::WalOptions;
 use crate::payload::decode_audited;
 use crate::reader::{VerifiedWal, scan};
@@ -148,8 +149,8 @@ fn replay_with<M: DeserializeOwned>(
     let resolver = &Mutex::new(resolver);
     let visitor = || {
         let mut policy: Option<(HexDigest, PolicySnapshot)> = None;
-        let visit: Visit<'_> = Box::new(move |line| {
-            let record = decode_audited::<M>(line)?;
+        let visit = move |entry: &VerifiedEntry<'_>| {
+            let record = decode_audited::<M>(entry.data)?;
             let named = record.audit.policy_digest_hex;
             let known = policy.take().filter(|(digest, _)| *digest == named);
             let (_, snapshot) = match known {
@@ -161,10 +162,20 @@ fn replay_with<M: DeserializeOwned>(
                 return Ok(());
             }
             Err(EntryFault::Replay { reason: differences(&verdict) }.into())
-        });
+        };
+        let visit: Box<dyn Visit> = Box::new(Each(visit));
         visit
     };
     scan(path, options, Some(&visitor), progress)
+}
+
+/// A closure that is called for every entry.
+struct Each<F>(F);
+
+impl<F: FnMut(&VerifiedEntry<'_>) -> Result<(), Fault> + Send> Visit for Each<F> {
+    fn entry(&mut self, entry: &VerifiedEntry<'_>) -> Result<(), Fault> {
+        (self.0)(entry)
+    }
 }
 
 type Resolver<'r> = dyn FnMut(&AuditBundle) -> Option<PolicySnapshot> + Send + 'r;

@@ -13,6 +13,7 @@ use calybris_proof::chain::{ChainHash, ChainKey};
 
 use crate::chain::{Head, hash_of};
 use crate::error::{EntryFault, Fault, Place, WalError};
+use crate::fold::VerifiedEntry;
 use crate::line::{self, Line, MAX_ENTRY_BYTES};
 use crate::lines::{LineError, Lines};
 use crate::storage::StorageFile;
@@ -21,8 +22,17 @@ const CHUNK_BYTES: u64 = 1 << 20;
 /// Beyond this many threads the disk or the memory decides.
 const MAX_THREADS: usize = 16;
 
-/// What is done with every verified line, from one thread at a time.
-pub(crate) type Visit<'v> = Box<dyn FnMut(&Line<'_>) -> Result<(), Fault> + 'v>;
+/// What is done with the verified entries of one chunk.
+pub(crate) trait Visit: Send {
+    /// Takes the next entry, from one thread at a time.
+    fn entry(&mut self, entry: &VerifiedEntry<'_>) -> Result<(), Fault>;
+
+    /// The chunk is known to continue those before it. Called in the order of the log.
+    fn joined(self: Box<Self>) {}
+}
+
+/// Makes what is called for every entry of one chunk.
+pub(crate) type Visitor<'v> = dyn Fn() -> Box<dyn Visit + 'v> + Sync + 'v;
 
 /// How far a scan has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +57,7 @@ pub(crate) struct Scan<'a, 'v> {
     pub(crate) start: Head,
     /// Heads the chain must pass through, if it gets that far.
     pub(crate) anchors: &'a [Head],
-    /// Makes what is called for every line of one chunk.
-    pub(crate) visitor: Option<&'a (dyn Fn() -> Visit<'v> + Sync)>,
+    pub(crate) visitor: Option<&'a Visitor<'v>>,
 }
 
 /// What a scan found: the longest prefix whose chain holds, and what ended it.
@@ -69,7 +78,7 @@ pub(crate) struct Scanned {
 }
 
 /// The lines that start in one chunk, verified among themselves.
-struct Chunk {
+struct Chunk<'v> {
     /// The first entry's sequence and what it says it follows; its line among the chunk's, and its offset.
     first: Option<(u64, ChainHash, u64, u64)>,
     /// After the last entry that holds.
@@ -79,9 +88,11 @@ struct Chunk {
     lines: u64,
     /// The line that does not hold: its offset and fault.
     broken: Option<(u64, Fault)>,
+    /// What was made of the entries that hold.
+    visit: Option<Box<dyn Visit + 'v>>,
 }
 
-impl Scan<'_, '_> {
+impl<'v> Scan<'_, 'v> {
     pub(crate) fn run(
         &self,
         progress: Option<&mut dyn FnMut(Progress)>,
@@ -91,7 +102,7 @@ impl Scan<'_, '_> {
         let mut found =
             Scanned { head: self.start, end: 0, terminated: true, lines: 0, bytes, broken: None };
         let mut progress = progress;
-        let mut join = |index: u64, chunk: Chunk| {
+        let mut join = |index: u64, chunk: Chunk<'v>| {
             found.join(self.path, chunk);
             if let Some(report) = progress.as_mut() {
                 let bytes = (index + 1).saturating_mul(CHUNK_BYTES).min(bytes);
@@ -118,7 +129,7 @@ impl Scan<'_, '_> {
         threads: usize,
         chunks: u64,
         bytes: u64,
-        join: &mut dyn FnMut(u64, Chunk) -> bool,
+        join: &mut dyn FnMut(u64, Chunk<'v>) -> bool,
     ) -> Result<(), WalError> {
         let next = AtomicU64::new(0);
         // What is verified ahead of the chunk that is waited for is bounded by this.
@@ -160,10 +171,10 @@ impl Scan<'_, '_> {
     }
 
     /// Verifies the lines that start in chunk `index`.
-    fn chunk(&self, index: u64, bytes: u64) -> Result<Chunk, WalError> {
+    fn chunk(&self, index: u64, bytes: u64) -> Result<Chunk<'v>, WalError> {
         let start = index.saturating_mul(CHUNK_BYTES);
-        let (limit, mut chunk) = (start.saturating_add(CHUNK_BYTES), Chunk::new(start));
-        let mut visit = self.visitor.map(|visitor| visitor());
+        let visit = self.visitor.map(|visitor| visitor());
+        let (limit, mut chunk) = (start.saturating_add(CHUNK_BYTES), Chunk::new(start, visit));
         // One byte early: what ends there or is cut through belongs to the chunk before.
         let mut lines = Lines::new(self.file, start.saturating_sub(1), bytes);
         let read = |error| match error {
@@ -189,9 +200,18 @@ impl Scan<'_, '_> {
             };
             if !line::is_blank(raw.bytes) {
                 let outcome = line::parse(raw.bytes).and_then(|line| {
-                    let head = chunk.follow(&line, raw.offset, self.key)?;
+                    let (previous, head) = chunk.follow(&line, raw.offset, self.key)?;
                     head.check(self.anchors)?;
-                    visit.as_mut().map_or(Ok(()), |visit| visit(&line))?;
+                    if let Some(visit) = &mut chunk.visit {
+                        visit.entry(&VerifiedEntry {
+                            sequence: head.sequence,
+                            previous_hash: &previous.hash,
+                            entry_hash: &head.hash,
+                            data: line.data,
+                            path: self.path,
+                            offset: raw.offset,
+                        })?;
+                    }
                     chunk.head = Some(head);
                     Ok(())
                 });
@@ -207,24 +227,28 @@ impl Scan<'_, '_> {
     }
 }
 
-impl Chunk {
-    fn new(start: u64) -> Self {
-        Self { first: None, head: None, end: start, terminated: true, lines: 0, broken: None }
+impl<'v> Chunk<'v> {
+    fn new(start: u64, visit: Option<Box<dyn Visit + 'v>>) -> Self {
+        let (first, head, broken) = (None, None, None);
+        Self { first, head, end: start, terminated: true, lines: 0, broken, visit }
     }
 
-    /// The head after `line`; the chunk's first entry is believed in what it says it follows.
+    /// The heads before and after `line`; the chunk's first entry is believed in what it says it follows.
     fn follow(
         &mut self,
         line: &Line<'_>,
         offset: u64,
         key: Option<&ChainKey>,
-    ) -> Result<Head, Fault> {
-        if let Some(head) = self.head {
-            return head.follow(line, key);
-        }
-        let previous = hash_of(line.previous_hash, "a previous_hash")?;
-        self.first = Some((line.sequence, previous, self.lines, offset));
-        Head { sequence: line.sequence.wrapping_sub(1), hash: previous }.follow(line, key)
+    ) -> Result<(Head, Head), Fault> {
+        let previous = match self.head {
+            Some(head) => head,
+            None => {
+                let hash = hash_of(line.previous_hash, "a previous_hash")?;
+                self.first = Some((line.sequence, hash, self.lines, offset));
+                Head { sequence: line.sequence.wrapping_sub(1), hash }
+            }
+        };
+        Ok((previous, previous.follow(line, key)?))
     }
 }
 
@@ -236,7 +260,7 @@ impl Scanned {
     }
 
     /// Continues with the next chunk, if its first entry follows.
-    fn join(&mut self, path: &Path, chunk: Chunk) {
+    fn join(&mut self, path: &Path, chunk: Chunk<'_>) {
         let place = |lines: u64, offset: u64, head: Head| {
             let line = lines.saturating_add(1);
             Box::new(Place { path: path.to_owned(), line, offset, sequence: head.next() })
@@ -249,6 +273,9 @@ impl Scanned {
                 self.broken = Some((place(self.lines, offset, self.head), fault));
                 return;
             }
+        }
+        if let Some(visit) = chunk.visit {
+            visit.joined();
         }
         self.head = chunk.head.unwrap_or(self.head);
         self.lines += chunk.lines;

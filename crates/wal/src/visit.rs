@@ -101,7 +101,7 @@ pub(crate) fn visit_entries<T: DeserializeOwned>(
             sequence: line.sequence,
             previous_hash: std::mem::replace(&mut previous_hash, head.hash),
             entry_hash: head.hash,
-            data: decode(line)?,
+            data: decode(line.data)?,
         });
         Ok(())
     })?;

@@ -4,7 +4,7 @@ use calybris_proof::chain::ChainKey;
 
 use crate::chain::Head;
 use crate::error::{EntryFault, Fault, WalError};
-use crate::scan::{Progress, Scan, Scanned, Visit};
+use crate::scan::{Progress, Scan, Scanned, Visitor};
 use crate::segments::{Segment, Segments};
 use crate::storage::{Storage, StorageFile};
 
@@ -17,8 +17,7 @@ pub(crate) struct Walk<'a, 'v> {
     pub(crate) key: Option<&'a ChainKey>,
     /// Heads the chain must pass through, if it gets that far.
     pub(crate) anchors: &'a [Head],
-    /// Makes what is called for every line of one chunk.
-    pub(crate) visitor: Option<&'a (dyn Fn() -> Visit<'v> + Sync)>,
+    pub(crate) visitor: Option<&'a Visitor<'v>>,
 }
 
 /// What verifying a log came to.
