@@ -235,7 +235,7 @@ struct History {
 impl History {
     fn read(directory: &Path) -> Result<Self, Box<dyn Error>> {
         let (mut history, mut keys) = (Self::default(), BTreeSet::new());
-        visit_verified_wal::<LedgerRecord, _>(&directory.join("ledger.log"), |entry| {
+        visit_verified_wal::<LedgerRecord, _>(&directory.join("log"), |entry| {
             let LedgerRecord::Operation { operation, outcome } = entry.data else { return };
             history.operations += 1;
             if let LedgerOperation::Tenant { tenant, key: Some(key), .. } = &operation {

@@ -80,6 +80,14 @@ pub enum PersistError {
         /// The entry.
         sequence: u64,
     },
+    /// A ledger has one log: one file, where it was made with one, or a directory of segments.
+    #[error("{} and {} are both there, and a ledger has one log", one_file.display(), segments.display())]
+    TwoLogs {
+        /// The one.
+        one_file: PathBuf,
+        /// The other.
+        segments: PathBuf,
+    },
     /// The log says something about the ledger that cannot be.
     #[error("{} sequence {sequence}: {reason}", path.display())]
     Divergent {

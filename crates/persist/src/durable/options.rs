@@ -7,6 +7,9 @@ use calybris_proof::chain::WalAnchor;
 use calybris_wal::WalOptions;
 use calybris_wal::storage::{Files, Storage};
 
+/// Of the log's segments.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
 /// How a durable ledger is opened: unkeyed, with the default limits, on real files unless said otherwise.
 ///
 /// ```
@@ -24,6 +27,7 @@ pub struct DurableOptions {
     pub(crate) wal: WalOptions,
     pub(crate) limits: Limits,
     pub(crate) record_all: bool,
+    pub(crate) segment_bytes: u64,
     pub(crate) storage: Arc<dyn Storage>,
 }
 
@@ -34,6 +38,7 @@ impl DurableOptions {
             wal: WalOptions::new(),
             limits: Limits::default(),
             record_all: true,
+            segment_bytes: SEGMENT_BYTES,
             storage: Arc::new(Files),
         }
     }
@@ -79,6 +84,13 @@ impl DurableOptions {
     /// and a caller that is refused over and over does not fill the disk.
     pub fn record_all(mut self, record_all: bool) -> Self {
         self.record_all = record_all;
+        self
+    }
+
+    /// How long a segment of the log becomes before the next one is begun: 64 MiB unless said otherwise. What is
+    /// retired is whole segments. A ledger that was made with one file as its log keeps that file.
+    pub fn segment_bytes(mut self, segment_bytes: u64) -> Self {
+        self.segment_bytes = segment_bytes;
         self
     }
 

@@ -10,13 +10,14 @@
 //! | whole | a record that gives its state another digest | refuse: the state was altered |
 //! | whole | agrees | restore it, replay what follows, comparing outcomes |
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use calybris_budget::finance::prove_snapshot;
 use calybris_kernel::digest::HexDigest;
-use calybris_wal::{WalEntry, WalWriter, visit_wal_with};
+use calybris_wal::{WalEntry, WalOptions, WalWriter, visit_wal_with};
 use serde_json::value::RawValue;
 
 use crate::durable::checkpoints;
@@ -25,17 +26,38 @@ use crate::durable::replay::{Replay, Replayed};
 use crate::durable::report::{LedgerReport, RejectedCheckpoint, open_holds};
 use crate::durable::{DurableLedger, DurableOptions, Order};
 use crate::error::PersistError;
+use crate::files;
 
-const LOG: &str = "ledger.log";
+/// The log, a directory of segments.
+const LOG: &str = "log";
+/// The log of a ledger that was made with one file. It goes on as it is.
+const ONE_FILE: &str = "ledger.log";
+
+/// Where the log is, and how it is opened.
+fn log_of(
+    directory: &Path,
+    options: &DurableOptions,
+) -> Result<(PathBuf, WalOptions), PersistError> {
+    let (one_file, segments) = (directory.join(ONE_FILE), directory.join(LOG));
+    let segmented = options.wal.clone().segment_bytes(options.segment_bytes);
+    match options.storage.open_read(&one_file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((segments, segmented)),
+        Err(error) => Err(PersistError::io("open", &one_file)(error)),
+        Ok(_) if options.storage.is_directory(&segments) => {
+            Err(PersistError::TwoLogs { one_file, segments })
+        }
+        Ok(_) => Ok((one_file, options.wal.clone())),
+    }
+}
 
 pub(crate) fn open(
     directory: &Path,
     options: DurableOptions,
 ) -> Result<DurableLedger, PersistError> {
     let storage = &*options.storage;
-    storage.create_directory(directory).map_err(PersistError::io("create", directory))?;
-    let path = directory.join(LOG);
-    let log = WalWriter::<Box<RawValue>>::open_with(&path, &options.wal)?;
+    files::create_directory(storage, directory)?;
+    let (path, wal) = log_of(directory, &options)?;
+    let log = WalWriter::<Box<RawValue>>::open_with(&path, &wal)?;
     // Whole or not: a checkpoint gets its name only once the log is durable up to there.
     let newest = checkpoints::newest(storage, directory)?;
     if let Some((watermark, snapshot)) = newest.filter(|it| it.0 > log.sequence()) {
@@ -51,7 +73,7 @@ pub(crate) fn open(
         let loaded = checkpoints::load(storage, directory, before, &mut rejected_checkpoints)?;
         let mut replay = Replay::new(&path, log.anchor().keyed, loaded);
         let take = |entry: WalEntry<LedgerRecord>| replay.take(&entry);
-        visit_wal_with(&path, &options.wal, take)?;
+        visit_wal_with(&path, &wal, take)?;
         match replay.finish()? {
             Replayed::Ledger { engine, operations, checkpoint } => {
                 break (engine, operations, checkpoint);

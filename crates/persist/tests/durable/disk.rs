@@ -1,7 +1,7 @@
 //! A disk that fails and forgets: any one call that changes something, or all from there on, ends in an error, and a
 //! crash leaves only what was synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,9 @@ struct State {
     files: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
     names: BTreeMap<PathBuf, u64>,
     synced_names: BTreeMap<PathBuf, u64>,
+    /// Directories are names in their parents.
+    directories: BTreeSet<PathBuf>,
+    synced_directories: BTreeSet<PathBuf>,
     locked: BTreeMap<u64, u64>,
     handles: u64,
     /// Calls so far, and the one to fail.
@@ -56,12 +59,28 @@ impl Disk {
     /// The machine goes down: names and contents that were not synced are gone, and so are the locks.
     pub(crate) fn crash(&self) {
         let mut state = self.lock();
+        state.directories = state.synced_directories.clone();
         state.names = state.synced_names.clone();
+        let there = state.directories.clone();
+        state
+            .names
+            .retain(|path, _| path.ancestors().skip(1).all(|it| is_root(it) || there.contains(it)));
+        state.synced_names = state.names.clone();
         state.locked.clear();
         for (now, synced) in state.files.values_mut() {
             now.clone_from(synced);
         }
     }
+}
+
+/// The directory that was there from the start.
+fn is_root(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path == Path::new(".")
+}
+
+/// Whether a name is one of a directory's own.
+fn is_in(directory: &Path, path: &Path) -> bool {
+    path.parent().is_some_and(|parent| parent == directory || is_root(parent) && is_root(directory))
 }
 
 impl State {
@@ -108,6 +127,12 @@ impl Storage for Disk {
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let mut state = self.lock();
         state.step()?;
+        if !path
+            .parent()
+            .is_some_and(|parent| is_root(parent) || state.directories.contains(parent))
+        {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let inode = match state.inode(path) {
             Ok(inode) => inode,
             Err(_) => {
@@ -137,15 +162,20 @@ impl Storage for Disk {
         Ok(state.names.keys().filter(|path| path.parent() == Some(directory)).cloned().collect())
     }
     fn is_directory(&self, path: &Path) -> bool {
-        self.lock().names.keys().any(|file| file.parent() == Some(path))
+        self.lock().directories.contains(path)
     }
-    fn create_directory(&self, _path: &Path) -> io::Result<()> {
-        self.lock().step()
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.step()?;
+        state.directories.extend(path.ancestors().filter(|it| !is_root(it)).map(Path::to_owned));
+        Ok(())
     }
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.lock();
         state.step()?;
-        let inside = |path: &PathBuf| path.parent() == Some(directory);
+        let inside = |path: &PathBuf| is_in(directory, path);
+        let made: Vec<_> = state.directories.iter().filter(|path| inside(path)).cloned().collect();
+        state.synced_directories.extend(made);
         let mut names = std::mem::take(&mut state.synced_names);
         names.retain(|path, _| !inside(path));
         let now = state.names.iter().filter(|(path, _)| inside(path));

@@ -48,12 +48,22 @@ fn damage_newest(memory: &Memory, whole: bool) {
     }
 }
 
-fn run(steps: &[Step], record_all: bool) {
+fn run(steps: &[Step], record_all: bool, one_file: bool) {
     let memory = Memory::default();
+    let log = if one_file {
+        memory.write(Path::new("ledger/ledger.log"), b"");
+        "ledger/ledger.log"
+    } else {
+        "ledger/log"
+    };
     let open = || {
         let storage = Arc::new(memory.clone());
         let options = DurableOptions::new().limits(LIMITS).record_all(record_all);
-        DurableLedger::open_with(Path::new("ledger"), options.storage(storage)).unwrap()
+        DurableLedger::open_with(
+            Path::new("ledger"),
+            options.storage(storage).segment_bytes(20_000),
+        )
+        .unwrap()
     };
     let plain = BudgetEngine::with_limits(LIMITS);
     let (mut durable, mut caller) = (open(), Caller::default());
@@ -84,7 +94,7 @@ fn run(steps: &[Step], record_all: bool) {
     drop(durable);
     assert_eq!(bytes(&open().state().unwrap()), expected);
     let options = WalOptions::new().storage(Arc::new(memory.clone()));
-    let (operations, replayed) = replay(Path::new("ledger/ledger.log"), &options);
+    let (operations, replayed) = replay(Path::new(log), &options);
     assert_eq!(bytes(&replayed.state()), expected);
     let asked = steps.iter().filter(|step| matches!(step, Step::Operation(_))).count();
     assert!(if record_all { operations.len() == asked } else { operations.len() <= asked });
@@ -96,7 +106,8 @@ proptest! {
     fn interrupted_equals_uninterrupted(
         steps in prop::collection::vec(step(), 1..250),
         record_all in any::<bool>(),
+        one_file in any::<bool>(),
     ) {
-        run(&steps, record_all);
+        run(&steps, record_all, one_file);
     }
 }

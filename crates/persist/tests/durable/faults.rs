@@ -79,7 +79,7 @@ fn check_found(disk: &Disk, acknowledged: &Acknowledged, context: &str) {
     ledger.prove_conservation().unwrap();
     let found = bytes(&ledger.state().unwrap());
     let options = WalOptions::new().storage(Arc::new(disk.clone()));
-    let (logged, engine) = replay(&Path::new(LEDGER).join("ledger.log"), &options);
+    let (logged, engine) = replay(&Path::new(LEDGER).join("log"), &options);
     assert_eq!(bytes(&engine.state()), found, "{context}");
     for ((operation, answer), logged) in acknowledged.iter().zip(&logged) {
         assert_eq!((operation, &Outcome::of(answer)), (&logged.0, &logged.1), "{context}");
@@ -191,7 +191,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     drop(open(&disk).unwrap());
     disk.fail(2, Fault::FromThere, io::ErrorKind::PermissionDenied);
     let error = open(&disk).unwrap_err();
-    assert_eq!(error.to_string(), "cannot open ledger/ledger.log: permission denied");
+    assert_eq!(error.to_string(), "cannot open ledger/log/lock: permission denied");
 }
 
 #[test]

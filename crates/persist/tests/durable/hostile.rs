@@ -19,7 +19,9 @@ use serde_json::Value;
 use crate::workload::{Caller, bytes, opening};
 
 const LEDGER: &str = "ledger";
-const LOG: &str = "ledger/ledger.log";
+const LOG: &str = "ledger/log";
+const SEGMENT: &str = "ledger/log/00000000000000000001.log";
+const HEAD: &str = "ledger/log/head";
 
 fn stored_in(memory: &Memory) -> DurableOptions {
     DurableOptions::new().storage(Arc::new(memory.clone()))
@@ -32,8 +34,10 @@ fn open(memory: &Memory) -> Result<DurableLedger, PersistError> {
 /// A copy of everything, to try something on.
 fn copy(memory: &Memory) -> Memory {
     let copy = Memory::default();
-    for path in memory.list(Path::new(LEDGER)).unwrap() {
-        copy.write(&path, &memory.read(&path).unwrap());
+    for directory in [LEDGER, LOG] {
+        for path in memory.list(Path::new(directory)).unwrap() {
+            copy.write(&path, &memory.read(&path).unwrap());
+        }
     }
     copy
 }
@@ -41,7 +45,8 @@ fn copy(memory: &Memory) -> Memory {
 /// All but the head file, which says again what opening has made durable.
 fn contents(memory: &Memory) -> Vec<(PathBuf, String)> {
     let mut paths = memory.list(Path::new(LEDGER)).unwrap();
-    paths.retain(|path| path.extension() != Some("head".as_ref()));
+    paths.extend(memory.list(Path::new(LOG)).unwrap());
+    paths.retain(|path| path != Path::new(HEAD));
     let text = |path: &Path| String::from_utf8(memory.read(path).unwrap()).unwrap();
     paths.into_iter().map(|path| (path.clone(), text(&path))).collect()
 }
@@ -290,20 +295,20 @@ fn a_log_that_is_gone_or_shorter_than_the_name_of_a_checkpoint_is_never_begun_an
     for torn in [false, true] {
         for kept_lines in [0, 1, 10] {
             let memory = copy(&victim.memory);
-            let log = memory.read(Path::new(LOG)).unwrap();
+            let log = memory.read(Path::new(SEGMENT)).unwrap();
             let lines = log.split_inclusive(|byte| *byte == b'\n').take(kept_lines);
-            memory.write(Path::new(LOG), &lines.flatten().copied().collect::<Vec<_>>());
-            memory.remove(Path::new("ledger/ledger.log.head")).unwrap();
+            memory.write(Path::new(SEGMENT), &lines.flatten().copied().collect::<Vec<_>>());
+            memory.remove(Path::new(HEAD)).unwrap();
             if torn {
                 for sequence in [victim.older, victim.newest] {
                     let file = memory.read(&named(sequence)).unwrap();
                     memory.write(&named(sequence), &file[..file.len() / 2]);
                 }
             }
-            let before = memory.read(Path::new(LOG)).unwrap();
+            let before = memory.read(Path::new(SEGMENT)).unwrap();
             let error = open(&memory).unwrap_err();
             assert!(matches!(error, PersistError::LogBehindSnapshot { .. }), "{error}");
-            assert_eq!(memory.read(Path::new(LOG)).unwrap(), before, "nothing was begun");
+            assert_eq!(memory.read(Path::new(SEGMENT)).unwrap(), before, "nothing was begun");
         }
     }
 }
@@ -322,11 +327,11 @@ fn an_end_that_was_cut_off_cleanly_shows_against_an_anchor() {
     drop(anchored(&victim.memory).unwrap()); // longer is fine
 
     let memory = copy(&victim.memory);
-    let log = memory.read(Path::new(LOG)).unwrap();
+    let log = memory.read(Path::new(SEGMENT)).unwrap();
     let lines: Vec<_> = log.split_inclusive(|byte| *byte == b'\n').collect();
     let kept = usize::try_from(victim.head.sequence - 3).unwrap();
-    memory.write(Path::new(LOG), &lines[..kept].concat());
-    memory.remove(Path::new("ledger/ledger.log.head")).unwrap();
+    memory.write(Path::new(SEGMENT), &lines[..kept].concat());
+    memory.remove(Path::new(HEAD)).unwrap();
     let before = contents(&memory);
     let error = anchored(&memory).unwrap_err();
     let missing = |error: &PersistError| {
@@ -345,7 +350,7 @@ fn an_end_that_was_cut_off_cleanly_shows_against_an_anchor() {
 /// Writes a log whose chain holds, and says how opening a ledger on it ends.
 fn opened_on(records: &[LedgerRecord]) -> Result<DurableLedger, PersistError> {
     let memory = Memory::default();
-    let options = WalOptions::new().storage(Arc::new(memory.clone()));
+    let options = WalOptions::new().storage(Arc::new(memory.clone())).segment_bytes(1 << 20);
     let log = WalWriter::<LedgerRecord>::open_with(Path::new(LOG), &options).unwrap();
     for record in records {
         log.append(record.clone()).unwrap();
@@ -473,4 +478,28 @@ fn a_ledger_is_open_once_by_whatever_name() {
     }
     drop(ledger);
     DurableLedger::open(&folder.path().join("ledger")).unwrap();
+}
+
+#[test]
+fn a_ledger_made_with_one_file_goes_on_as_it_is_and_never_has_two_logs() {
+    let memory = Memory::default();
+    let one_file = Path::new("ledger/ledger.log");
+    memory.write(one_file, b"");
+    let ledger = open(&memory).unwrap();
+    for operation in opening() {
+        ledger.apply(&operation).unwrap().unwrap();
+    }
+    ledger.checkpoint().unwrap();
+    assert_eq!(ledger.report().log.path, one_file);
+    let state = bytes(&ledger.state().unwrap());
+    drop(ledger);
+    assert_eq!(bytes(&open(&memory).unwrap().state().unwrap()), state);
+    memory.write(Path::new(SEGMENT), b"");
+    let error = open(&memory).unwrap_err();
+    assert!(matches!(error, PersistError::TwoLogs { .. }), "{error}");
+    memory.remove(Path::new(SEGMENT)).unwrap();
+    memory.remove(one_file).unwrap();
+    memory.remove(Path::new("ledger/ledger.log.head")).unwrap();
+    let error = open(&memory).unwrap_err();
+    assert!(matches!(error, PersistError::LogBehindSnapshot { .. }), "not begun anew: {error}");
 }

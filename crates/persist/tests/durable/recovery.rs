@@ -10,6 +10,9 @@ use calybris_wal::{Tail, WalWriter, read_verified_wal};
 
 use crate::workload::{Caller, bytes, opening};
 
+const SEGMENT: &str = "log/00000000000000000001.log";
+const HEAD: &str = "log/head";
+
 fn run(ledger: &DurableLedger, caller: &mut Caller, count: usize, done: &mut Vec<LedgerOperation>) {
     for _ in 0..count {
         let operation = caller.next();
@@ -100,7 +103,7 @@ fn the_log_is_the_serial_order_of_callers_in_parallel() {
     let before = bytes(&ledger.state().unwrap());
     drop(ledger);
     assert_eq!(checkpoints(folder.path()).len(), 2, "the newest and one to fall back on");
-    let log = read_verified_wal::<LedgerRecord>(&folder.path().join("ledger.log")).unwrap();
+    let log = read_verified_wal::<LedgerRecord>(&folder.path().join("log")).unwrap();
     let serial: Vec<_> = log
         .into_iter()
         .filter_map(|entry| match entry.data {
@@ -153,7 +156,7 @@ fn log_and_checkpoint_that_do_not_belong_together_are_refused_untouched() {
     run(&ledger, &mut caller, 20, &mut done);
     ledger.checkpoint().unwrap();
     drop(ledger);
-    let log = folder.path().join("ledger.log");
+    let log = folder.path().join(SEGMENT);
     let whole = fs::read_to_string(&log).unwrap();
     let kept = |entries: usize| whole.split_inclusive('\n').take(entries).collect::<String>();
     let other = {
@@ -162,11 +165,11 @@ fn log_and_checkpoint_that_do_not_belong_together_are_refused_untouched() {
         let ledger = opened(folder.path(), &mut done);
         run(&ledger, &mut caller, 30, &mut done);
         drop(ledger);
-        fs::read_to_string(folder.path().join("ledger.log")).unwrap()
+        fs::read_to_string(folder.path().join(SEGMENT)).unwrap()
     };
     let refused = |text: &str| {
         // A writer keeps more than the log; a forger or a bad backup brings the log alone.
-        let _ = fs::remove_file(folder.path().join("ledger.log.head"));
+        let _ = fs::remove_file(folder.path().join(HEAD));
         fs::write(&log, text).unwrap();
         let error = DurableLedger::open(folder.path()).unwrap_err();
         assert_eq!(fs::read_to_string(&log).unwrap(), text, "{error}");
@@ -200,7 +203,7 @@ fn a_record_cut_short_by_a_crash_is_moved_away_and_said() {
     run(&ledger, &mut caller, 20, &mut done);
     let before = bytes(&ledger.state().unwrap());
     drop(ledger);
-    let log = folder.path().join("ledger.log");
+    let log = folder.path().join(SEGMENT);
     let whole = fs::read_to_string(&log).unwrap();
     fs::write(&log, format!("{whole}{{\"sequence\":28,\"prev")).unwrap();
     let ledger = DurableLedger::open(folder.path()).unwrap();
@@ -254,13 +257,13 @@ fn a_checkpoint_that_the_log_does_not_know_of_is_not_believed() {
     let (mut done, mut caller) = (Vec::new(), Caller::new("c", 7));
     let ledger = opened(folder.path(), &mut done);
     run(&ledger, &mut caller, 20, &mut done);
-    let log = folder.path().join("ledger.log");
+    let log = folder.path().join(SEGMENT);
     let before = (bytes(&ledger.state().unwrap()), fs::read_to_string(&log).unwrap());
     ledger.checkpoint().unwrap();
     drop(ledger);
     // As if the crash had come before the record; and then somebody is generous.
     fs::write(&log, &before.1).unwrap();
-    fs::remove_file(folder.path().join("ledger.log.head")).unwrap();
+    fs::remove_file(folder.path().join(HEAD)).unwrap();
     let checkpoint = checkpoints(folder.path()).pop().unwrap();
     let mut file: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(&checkpoint).unwrap()).unwrap();

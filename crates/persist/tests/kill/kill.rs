@@ -118,7 +118,7 @@ fn run_and_kill(folder: &Path, seed: u64, after: Duration) -> Vec<(String, Strin
 
 /// Replays the whole log from its first entry into a ledger in memory, comparing answers on the way.
 fn check(folder: &Path, told: &BTreeMap<String, String>, found: &str) {
-    let log = read_verified_wal::<LedgerRecord>(&folder.join("ledger.log")).unwrap();
+    let log = read_verified_wal::<LedgerRecord>(&folder.join("log")).unwrap();
     let engine = BudgetEngine::new();
     let mut answers: BTreeMap<String, (u32, String)> = BTreeMap::new();
     for entry in log {
