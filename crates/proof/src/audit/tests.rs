@@ -69,7 +69,11 @@ fn a_bundle_carries_the_canonical_digests() {
     assert_eq!(bundle.decision_digest_hex, case.expect.decision_digest);
     assert_eq!(bundle.policy_digest().unwrap(), *case.snapshot.digest());
     assert_eq!(snapshot_fingerprint(&case.snapshot), case.expect.policy_digest);
+    assert_eq!(bundle.input_digest().unwrap(), bundle.input_digest_hex.to_bytes());
+    assert_eq!(bundle.decision_digest().unwrap(), bundle.decision_digest_hex.to_bytes());
     assert!(bundle.schema_version == "calybris.audit.v1" && bundle.proof_version == 1);
+    assert!(bundle.schema_version == *"calybris.audit.v1" && bundle.schema_version != *"");
+    assert!(bundle.schema_version != "calybris.audit.v2" && AuditSchema::Unversioned == "");
     assert!(bundle.replay_valid);
 }
 
@@ -117,6 +121,65 @@ fn a_decision_that_does_not_replay_is_refused_with_the_field() {
     assert_eq!(certificate.replayed_decision_digest_hex, case.expect.decision_digest);
     assert_ne!(certificate.decision_digest_hex, case.expect.decision_digest);
     assert!(certify_decision(&case.snapshot, case.input, &case.decision).replay_valid);
+}
+
+/// The JSON of a decision in the format's order, each member changed alone.
+#[test]
+fn a_mismatch_names_the_first_member_that_differs() {
+    let expected = case().decision;
+    let serde_json::Value::Object(members) = serde_json::to_value(expected).unwrap() else {
+        panic!("a decision is an object");
+    };
+    let changed = |name: &str| {
+        let mut members = members.clone();
+        let value = match name {
+            "action" => "Reject".into(),
+            "reason" => "BudgetConstraint".into(),
+            _ => 7.into(),
+        };
+        assert_ne!(members.insert(name.into(), value), members.get(name).cloned());
+        serde_json::from_value(members.into()).unwrap()
+    };
+    let mut seen = 0;
+    for name in members.keys() {
+        let mismatch = DecisionMismatch { expected, actual: changed(name) };
+        assert_eq!(mismatch.field(), Some(name.as_str()));
+        seen += 1;
+    }
+    assert_eq!(seen, 13);
+    assert_eq!(DecisionMismatch { expected, actual: expected }.field(), None);
+    // Of two that differ, the first in the format's order, which is not that of the names.
+    let (mut actual, mut other) = (expected, expected);
+    (actual.selected_model_id, actual.action) = (7, changed("action").action);
+    assert_eq!(DecisionMismatch { expected, actual }.field(), Some("action"));
+    (other.catalog_epoch, other.policy_epoch) = (7, 7);
+    assert_eq!(DecisionMismatch { expected, actual: other }.field(), Some("policy_epoch"));
+}
+
+#[test]
+fn a_verdict_is_valid_only_when_all_of_it_holds() {
+    for bits in 0..16_u8 {
+        let holds = |bit: u8| bits & 1 << bit != 0;
+        let verdict = RecordVerdict {
+            replay_valid: holds(0),
+            policy_digest_match: holds(1),
+            input_digest_match: holds(2),
+            decision_digest_match: holds(3),
+        };
+        assert_eq!(verdict.is_valid(), bits == 15, "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_counterfactual_is_the_policy_s_utility() {
+    let case = case();
+    let utility =
+        |model_id| crate::verify::counterfactual_utility(&case.snapshot, case.input, model_id);
+    assert_eq!(
+        utility(case.decision.selected_model_id),
+        Some(case.decision.expected_utility_microunits)
+    );
+    assert_eq!(utility(0), None);
 }
 
 #[test]
@@ -198,6 +261,10 @@ fn no_third_form_is_read() {
         changed.insert(name.into(), value.into());
         assert!(read(&changed).is_err(), "{name} {value}");
     }
+    let mut schema = members.clone();
+    schema.insert("schema_version".into(), "calybris.audit.v2".into());
+    let error = std::format!("{}", read(&schema).unwrap_err());
+    assert!(error.contains("expected the text \"calybris.audit.v1\""), "{error}");
     let mut version = members;
     version.insert("proof_version".into(), 2.into());
     let error = read(&version).unwrap_err();

@@ -68,6 +68,9 @@ fn every_missing_part_makes_it_incomplete() {
         assert_eq!(serde_json::from_str::<ProofEnvelope>(&json).unwrap(), envelope);
     }
     assert!(builder().wal(1, &text).budget(1, text.clone()).build().is_complete());
+    let (typed, chained) = (builder().wal(1, digest), ChainHash::from(digest));
+    assert_eq!(typed.budget(1, chained).build().ledger_digest_hex, Some(digest));
+    assert_eq!(typed.build().wal_entry_hash, Some(digest));
     let mut forged = case.decision;
     forged.eligible_models += 1;
     let forged = ProofEnvelopeBuilder::new(&case.snapshot, case.input, &forged);

@@ -59,6 +59,13 @@ fn nothing_can_be_left_out_swapped_repeated_or_replaced() {
         let expected = chain[index].state_digest_before_hex.to_bytes();
         let (step, found) = (chain[index].step, [0; 32]);
         assert_eq!(broken, EvidenceError::StateBroken { step, found, expected });
+        // The digests chain, the step does not: a digest covers its step, but only the caller has the state.
+        let mut renumbered = chain.clone();
+        renumbered[index].step += 4;
+        let (found, expected) = (step + 4, step);
+        let out_of_order = EvidenceError::StepOutOfOrder { found, expected };
+        assert_eq!(verify_trajectory(&genesis, 4, renumbered.clone()).unwrap_err(), out_of_order);
+        assert!(verify_segment(renumbered).is_err());
         if index > 0 {
             let mut swapped = chain.clone();
             swapped.swap(index - 1, index);
