@@ -1,4 +1,11 @@
 //! What evidence can get wrong, with the place, the value and the bound.
+//!
+//! Two errors stay beside this one, each all that can happen to its caller: [`ChainError`] is what a key or a link of
+//! a log can be, and what the log's own error contains; [`VerifyError`] is that a decision does not replay, by the name
+//! that `verified_audit_bundle` is published with. Either function would else name twenty reasons it cannot give.
+//!
+//! [`ChainError`]: crate::chain::ChainError
+//! [`VerifyError`]: crate::verify::VerifyError
 
 use alloc::string::String;
 

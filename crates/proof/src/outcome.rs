@@ -57,7 +57,7 @@ pub struct Observation {
     pub revision: u32,
     /// How the model was chosen.
     pub strategy: Strategy,
-    /// The model acted on.
+    /// The model acted on. No rule ties it to the decision's: compare the two where they must agree.
     pub acted_model_id: u32,
     /// The probability of this choice in basis points: 10,000 when utility was maximised, 1 to 10,000
     /// when exploring, none when a person chose.
