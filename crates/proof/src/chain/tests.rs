@@ -70,6 +70,20 @@ fn hashes_read_back_and_refuse_every_other_spelling() {
 }
 
 #[test]
+fn a_hash_is_used_like_its_text() {
+    let (one, other) = (ChainHash::from([1; 32]), ChainHash::from([2; 32]));
+    let (text, wrong): (String, String) = (one.into(), other.into());
+    assert!(one == text && one == *text && one == text.as_str());
+    assert!(text == one && *text == one && text.as_str() == one);
+    assert!(one != wrong && one != *wrong && one != wrong.as_str());
+    assert!(wrong != one && *wrong != one && wrong.as_str() != one);
+    assert_eq!((&one[..4], one.as_ref(), one.len()), ("0101", &*text, 64));
+    assert_eq!(format!("{one:?} {:>9}", ChainHash::GENESIS), format!("{text:?}   genesis"));
+    let error = serde_json::from_str::<ChainHash>("7").unwrap_err();
+    assert!(format!("{error}").contains("expected \"genesis\" or 64 lowercase"), "{error}");
+}
+
+#[test]
 fn constant_time_equality_agrees_with_equality() {
     let mut bytes = [0x11; 32];
     let hash = ChainHash::from(bytes);

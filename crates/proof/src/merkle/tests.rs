@@ -35,12 +35,16 @@ fn published_tree_roots_and_proofs_are_reproduced() {
     let (mut tree, mut frontier) = (MerkleTree::new(), MerkleFrontier::new());
     assert_eq!(tree.head().root, empty_root());
     assert_eq!(frontier.root(), empty_root());
+    assert!(tree.is_empty() && frontier.is_empty());
     for (leaf, root) in leaves.iter().zip(&published.roots) {
         tree.append(leaf);
         frontier.append(leaf);
         assert_eq!(tree.head().root, unhex(root)[..]);
         assert_eq!(frontier.head(), tree.head());
+        assert_eq!((frontier.len(), tree.len()), (tree.head().size, tree.head().size));
+        assert!(!tree.is_empty() && !frontier.is_empty());
     }
+    assert_eq!(tree.len(), 8);
     for proof in &published.inclusion {
         let made = tree.inclusion_proof(proof.from, proof.size).unwrap();
         assert_eq!(made.hashes, proof.hashes);
