@@ -12,7 +12,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         return Err(format!("cannot use `{flag}`: simulate [--schedules N] [--seed S]").into());
     }
     let mut command = shell::cargo(["test", "--release", "-p", "calybris-wal"])?;
-    command.args(["--test", "simulation", "--"]).args(arguments);
+    command.args(["--features", "archive", "--test", "simulation", "--"]).args(arguments);
     if !arguments.iter().any(|flag| flag == "--schedules") {
         command.args(["--schedules", SCHEDULES]);
     }

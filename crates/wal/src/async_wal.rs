@@ -16,6 +16,7 @@ use crate::error::WalError;
 use crate::group::{Claim, Goal, Link};
 use crate::options::WalOptions;
 use crate::recovery::WalReport;
+use crate::retire::Retirement;
 use crate::writer::{Ticket, WalWriter, entry};
 use crate::{payload, reader};
 
@@ -122,6 +123,24 @@ impl<T> AsyncWalWriter<T> {
     #[must_use]
     pub fn anchor(&self) -> WalAnchor {
         self.writer.anchor()
+    }
+
+    /// As [`WalWriter::retirable_before`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::retirable_before`].
+    pub async fn retirable_before(&self, sequence: u64) -> Result<Option<Retirement>, WalError> {
+        let (retention, group) = (self.writer.retention.clone(), self.writer.group.clone());
+        blocking(move || retention.plan(sequence, &group)).await
+    }
+
+    /// As [`WalWriter::retire_before`].
+    ///
+    /// # Errors
+    /// As [`WalWriter::retire_before`].
+    pub async fn retire_before(&self, sequence: u64) -> Result<Option<Retirement>, WalError> {
+        let (retention, group) = (self.writer.retention.clone(), self.writer.group.clone());
+        blocking(move || retention.retire(sequence, &group)).await
     }
 
     async fn settle(&self, goal: Goal, link: Link, data: T) -> Result<WalEntry<T>, WalError> {

@@ -85,6 +85,12 @@ pub enum EntryFault {
         /// One after the last entry before it.
         expected: u64,
     },
+    /// The archived segment cannot be unpacked here.
+    #[error("the archived segment is damaged: {reason}")]
+    Archive {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A segment that another one follows ends inside a line.
     #[error("the segment ends inside a line, and another segment follows")]
     Unsealed,
@@ -151,6 +157,12 @@ pub enum WalError {
     #[error("{} is a file, the segments of a log need a directory", path.display())]
     NotADirectory {
         /// The log.
+        path: PathBuf,
+    },
+    /// The log is an archive, which can only be read.
+    #[error("{} is archived and can only be read", path.display())]
+    Archived {
+        /// The segment.
         path: PathBuf,
     },
     /// The segment was retired while the log was read; what is left of the log can be read from its start.

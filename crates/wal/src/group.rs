@@ -120,8 +120,16 @@ impl GroupCommit {
         lock(&self.state).durable
     }
 
-    pub(crate) fn is_keyed(&self) -> bool {
-        self.key.is_some()
+    pub(crate) fn key(&self) -> Option<&ChainKey> {
+        self.key.as_ref()
+    }
+
+    /// Whether this is still the log's writer.
+    pub(crate) fn check(&self) -> Result<(), WalError> {
+        if let Some(reason) = &lock(&self.state).failure {
+            return Err(self.poisoned(reason));
+        }
+        lock(&self.output).check_lock()
     }
 
     /// Chains an entry. It is in the log from here on, in this order, unless a write fails.

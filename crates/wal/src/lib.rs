@@ -1,6 +1,7 @@
 //! Crate documentation is the README.
 #![doc = include_str!("../README.md")]
 
+mod archive;
 #[cfg(feature = "async")]
 pub mod async_wal;
 mod chain;
@@ -22,6 +23,7 @@ mod primitive;
 mod reader;
 mod recovery;
 mod replay;
+mod retire;
 mod retired;
 mod scan;
 mod segments;
@@ -48,6 +50,7 @@ pub use replay::{
     WalReplayVerdict, replay_audited_wal, replay_audited_wal_keyed, replay_audited_wal_with,
     replay_audited_wal_with_resolver,
 };
+pub use retire::Retirement;
 pub use scan::Progress;
 pub use visit::{find_wal_with, visit_wal_with};
 pub use writer::{Ticket, WalWriter};

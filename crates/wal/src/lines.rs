@@ -4,6 +4,7 @@ use std::io;
 
 use memchr::memchr;
 
+use crate::error::{EntryFault, Fault};
 use crate::line::MAX_ENTRY_BYTES;
 use crate::storage::StorageFile;
 
@@ -36,6 +37,31 @@ pub(crate) enum LineError {
         offset: u64,
         found: u64,
     },
+    /// The archived file that `offset` is in cannot be unpacked.
+    Archive {
+        offset: u64,
+        reason: String,
+    },
+}
+
+impl LineError {
+    fn of(error: io::Error, offset: u64) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Archive { offset, reason: error.to_string() },
+            _ => Self::Io(error),
+        }
+    }
+
+    /// Where the line starts and what is wrong with it, if it is not the reading that failed.
+    pub(crate) fn fault(self) -> Result<(u64, Fault), io::Error> {
+        match self {
+            Self::Io(error) => Err(error),
+            Self::TooLong { offset, found } => {
+                Ok((offset, EntryFault::TooLong { found, limit: MAX_ENTRY_BYTES }.into()))
+            }
+            Self::Archive { offset, reason } => Ok((offset, EntryFault::Archive { reason }.into())),
+        }
+    }
 }
 
 /// Reads the lines of one file from one offset to another.
@@ -73,7 +99,8 @@ impl<'f> Lines<'f> {
             if searched as u64 > MAX_ENTRY_BYTES {
                 break (searched, false);
             }
-            if !self.fill().map_err(LineError::Io)? {
+            let offset = self.offset;
+            if !self.fill().map_err(|error| LineError::of(error, offset))? {
                 break (searched, false);
             }
         };

@@ -1,6 +1,6 @@
 //! How a log is opened for writing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use calybris_proof::chain::{ChainKey, WalAnchor};
@@ -32,6 +32,7 @@ pub struct WalOptions {
     pub(crate) anchor: Option<WalAnchor>,
     pub(crate) after: Option<WalAnchor>,
     pub(crate) segment_bytes: Option<u64>,
+    pub(crate) archive: Option<PathBuf>,
     pub(crate) storage: Arc<dyn Storage>,
 }
 
@@ -46,6 +47,7 @@ impl WalOptions {
             anchor: None,
             after: None,
             segment_bytes: None,
+            archive: None,
             storage: Arc::new(Files),
         }
     }
@@ -94,6 +96,15 @@ impl WalOptions {
         self
     }
 
+    /// A folder for what is retired: a writer compresses each segment into it before removing it, and readers
+    /// begin there, so that they see the whole log.
+    #[cfg(feature = "archive")]
+    #[must_use]
+    pub fn archive(mut self, folder: &Path) -> Self {
+        self.archive = Some(folder.to_owned());
+        self
+    }
+
     /// What the first entry follows, `otherwise` where nothing is asked for.
     pub(crate) fn start(&self, otherwise: Head) -> Head {
         self.after.as_ref().map_or(otherwise, Head::of)
@@ -132,6 +143,7 @@ impl std::fmt::Debug for WalOptions {
             .field("anchor", &self.anchor)
             .field("after", &self.after)
             .field("segment_bytes", &self.segment_bytes)
+            .field("archive", &self.archive)
             .field("storage", &self.storage)
             .finish()
     }

@@ -94,13 +94,9 @@ impl Output {
         if self.written.bytes > self.durable_bytes {
             self.sync(key)?;
         }
-        if let Some(Rotation { directory, storage, lock, .. }) = &self.rotation {
+        self.check_lock()?;
+        if let Some(Rotation { directory, storage, .. }) = &self.rotation {
             let path = directory.join(segments::name(self.written.head.next()));
-            let held = lock.len_at(&directory.join(segments::LOCK));
-            if held.map_err(WalError::io("look up", directory))?.is_none() {
-                let reason = "its lock was moved, removed or replaced".into();
-                return Err(WalError::Displaced { path: directory.clone(), reason });
-            }
             let file = storage.open_write(&path).map_err(WalError::io("create", &path))?;
             storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
             (self.path, self.file) = (path, file);
@@ -123,6 +119,17 @@ impl Output {
     /// Makes what the head file says outlive the machine.
     pub(crate) fn sync_head_file(&mut self) -> Result<(), WalError> {
         self.head_file.sync()
+    }
+
+    /// Whether the lock of a directory is still where others look for it.
+    pub(crate) fn check_lock(&self) -> Result<(), WalError> {
+        let Some(Rotation { directory, lock, .. }) = &self.rotation else { return Ok(()) };
+        let held = lock.len_at(&directory.join(segments::LOCK));
+        if held.map_err(WalError::io("look up", directory))?.is_none() {
+            let reason = "its lock was moved, removed or replaced".into();
+            return Err(WalError::Displaced { path: directory.clone(), reason });
+        }
+        Ok(())
     }
 
     /// Whether the file is still the one that was opened, as long as it was left.

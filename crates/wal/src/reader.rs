@@ -285,7 +285,7 @@ pub(crate) fn scan<'v>(
     progress: Option<&mut dyn FnMut(Progress)>,
 ) -> Result<VerifiedWal, WalError> {
     let key = options.chain_key(path)?;
-    let segments = Segments::find(path, options, key.as_ref())?;
+    let segments = Segments::find(path, options, key.as_ref())?.with_archive(options)?;
     let anchor = segments.trusted_anchor(options)?;
     let anchors: Vec<Head> = segments.retirement().into_iter().chain(anchor).collect();
     let (storage, key) = (&*options.storage, key.as_ref());

@@ -254,6 +254,9 @@ impl Finding {
         key: Option<&ChainKey>,
         progress: Option<&mut dyn FnMut(Progress)>,
     ) -> Result<Self, WalError> {
+        if let Some(archived) = segments.all().find(|segment| segment.packed) {
+            return Err(WalError::Archived { path: archived.path.clone() });
+        }
         let durable = head_file::read(&segments.head_file, options, key)?;
         let anchor = segments.trusted_anchor(options)?;
         let known: Vec<Head> =

@@ -88,7 +88,6 @@ fn refused(directory: &Path, reason: &str) -> WalError {
 }
 
 /// Replaces the record, durably.
-#[cfg_attr(not(test), expect(dead_code, reason = "until something can be retired"))]
 pub(crate) fn write(
     directory: &Path,
     storage: &dyn Storage,

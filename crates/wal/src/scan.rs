@@ -12,10 +12,11 @@ use std::thread;
 use calybris_proof::chain::{ChainHash, ChainKey};
 
 use crate::chain::{Head, hash_of};
-use crate::error::{EntryFault, Fault, Place, WalError};
+use crate::error::{Fault, Place, WalError};
 use crate::fold::VerifiedEntry;
-use crate::line::{self, Line, MAX_ENTRY_BYTES};
+use crate::line::{self, Line};
 use crate::lines::{LineError, Lines};
+use crate::segments::UNKNOWN;
 use crate::storage::StorageFile;
 
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -98,14 +99,17 @@ impl<'v> Scan<'_, 'v> {
         progress: Option<&mut dyn FnMut(Progress)>,
     ) -> Result<Scanned, WalError> {
         let bytes = self.bytes;
-        let chunks = bytes.div_ceil(CHUNK_BYTES);
+        let chunks = bytes.div_ceil(self.chunk_bytes());
         let mut found =
             Scanned { head: self.start, end: 0, terminated: true, lines: 0, bytes, broken: None };
         let mut progress = progress;
         let mut join = |index: u64, chunk: Chunk<'v>| {
             found.join(self.path, chunk);
             if let Some(report) = progress.as_mut() {
-                let bytes = (index + 1).saturating_mul(CHUNK_BYTES).min(bytes);
+                let bytes = match bytes {
+                    UNKNOWN => found.end,
+                    _ => (index + 1).saturating_mul(CHUNK_BYTES).min(bytes),
+                };
                 report(Progress { bytes, total_bytes: found.bytes, sequence: found.head.sequence });
             }
             found.broken.is_none()
@@ -120,7 +124,15 @@ impl<'v> Scan<'_, 'v> {
         } else {
             self.run_on(threads, chunks, bytes, &mut join)?;
         }
+        if bytes == UNKNOWN {
+            found.bytes = found.end;
+        }
         Ok(found)
+    }
+
+    /// What is only known once it is read is read from its start to its end.
+    fn chunk_bytes(&self) -> u64 {
+        if self.bytes == UNKNOWN { UNKNOWN } else { CHUNK_BYTES }
     }
 
     /// Verifies chunks on `threads` threads and joins them in order, until `join` has seen enough.
@@ -172,15 +184,13 @@ impl<'v> Scan<'_, 'v> {
 
     /// Verifies the lines that start in chunk `index`.
     fn chunk(&self, index: u64, bytes: u64) -> Result<Chunk<'v>, WalError> {
-        let start = index.saturating_mul(CHUNK_BYTES);
+        let start = index.saturating_mul(self.chunk_bytes());
         let visit = self.visitor.map(|visitor| visitor());
-        let (limit, mut chunk) = (start.saturating_add(CHUNK_BYTES), Chunk::new(start, visit));
+        let limit = start.saturating_add(self.chunk_bytes());
+        let mut chunk = Chunk::new(start, visit);
         // One byte early: what ends there or is cut through belongs to the chunk before.
         let mut lines = Lines::new(self.file, start.saturating_sub(1), bytes);
-        let read = |error| match error {
-            LineError::Io(source) => Err(WalError::io("read", self.path)(source)),
-            LineError::TooLong { offset, found } => Ok((offset, found)),
-        };
+        let read = |error: LineError| error.fault().map_err(WalError::io("read", self.path));
         if index > 0 {
             if let Err(error) = lines.next_line() {
                 // The chunk in which this line starts reports it, and the scan ends there.
@@ -192,9 +202,7 @@ impl<'v> Scan<'_, 'v> {
                 Ok(None) => break,
                 Ok(Some(raw)) => raw,
                 Err(error) => {
-                    let (offset, found) = read(error)?;
-                    let fault = EntryFault::TooLong { found, limit: MAX_ENTRY_BYTES };
-                    chunk.broken = Some((offset, fault.into()));
+                    chunk.broken = Some(read(error)?);
                     break;
                 }
             };

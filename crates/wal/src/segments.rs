@@ -13,8 +13,8 @@ use calybris_proof::chain::ChainKey;
 use crate::chain::Head;
 use crate::error::{EntryFault, Fault, Place, WalError};
 use crate::options::WalOptions;
-use crate::retired;
 use crate::storage::{Storage, StorageFile, beside};
+use crate::{archive, retired};
 
 /// The writer's lock on a directory.
 pub(crate) const LOCK: &str = "lock";
@@ -27,10 +27,12 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     /// The sequence of its first entry.
     pub(crate) first: u64,
+    /// Whether it is an archived one, compressed.
+    pub(crate) packed: bool,
 }
 
 /// The files of a log as they were at one moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Segments {
     /// The directory, or the one file.
     pub(crate) log: PathBuf,
@@ -52,11 +54,30 @@ pub(crate) fn name(first: u64) -> String {
     format!("{first:020}.log")
 }
 
-/// The sequence a segment's name says.
-fn first_of(path: &Path) -> Option<u64> {
-    let digits = path.file_name()?.to_str()?.strip_suffix(".log")?;
-    let first = digits.parse().ok()?;
-    (digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(first)
+/// What the name of an archived segment ends with.
+pub(crate) const PACKED: &str = ".gz";
+/// The length of what is known only once it is read.
+pub(crate) const UNKNOWN: u64 = u64::MAX;
+
+impl Segment {
+    /// A segment by its name, none for another file.
+    fn named(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (name, packed) = name.strip_suffix(PACKED).map_or((name, false), |name| (name, true));
+        let digits = name.strip_suffix(".log")?;
+        let first = digits.parse().ok()?;
+        let is_name = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
+        is_name.then_some(Self { path, first, packed })
+    }
+}
+
+/// The segments in a folder, in order.
+fn list(folder: &Path, storage: &dyn Storage) -> Result<Vec<Segment>, WalError> {
+    let paths = storage.list(folder).map_err(WalError::io("list", folder))?;
+    let mut all: Vec<_> = paths.into_iter().filter_map(Segment::named).collect();
+    all.sort_by_key(|segment| (segment.first, segment.packed));
+    all.dedup_by_key(|segment| segment.first);
+    Ok(all)
 }
 
 impl Segments {
@@ -71,13 +92,14 @@ impl Segments {
             return Self::in_directory(log, options, &|| retired::read(log, storage, key));
         }
         let start = options.start(Head::EMPTY);
+        let packed = log.to_str().is_some_and(|name| name.ends_with(PACKED));
         Ok(Self {
             log: log.to_owned(),
             head_file: beside(log, ".head"),
             start,
             retired: Head::EMPTY,
             sealed: Vec::new(),
-            last: Segment { path: log.to_owned(), first: start.next() },
+            last: Segment { path: log.to_owned(), first: start.next(), packed },
             leftovers: Vec::new(),
         })
     }
@@ -98,14 +120,9 @@ impl Segments {
     ) -> Result<Self, WalError> {
         let mut retired = record()?;
         loop {
-            let paths = options.storage.list(log).map_err(WalError::io("list", log))?;
-            let mut all: Vec<Segment> = paths
+            let (leftovers, mut sealed): (Vec<_>, Vec<_>) = list(log, &*options.storage)?
                 .into_iter()
-                .filter_map(|path| Some(Segment { first: first_of(&path)?, path }))
-                .collect();
-            all.sort_by_key(|segment| segment.first);
-            let (leftovers, mut sealed): (Vec<_>, Vec<_>) =
-                all.into_iter().partition(|segment| segment.first <= retired.sequence);
+                .partition(|segment| segment.first <= retired.sequence);
             // Somebody may have retired more since the record was read.
             if sealed.first().is_none_or(|segment| segment.first != retired.next()) {
                 let now = record()?;
@@ -114,9 +131,10 @@ impl Segments {
                     continue;
                 }
             }
-            let first = retired.next();
-            let last =
-                sealed.pop().unwrap_or_else(|| Segment { path: log.join(name(first)), first });
+            let due = retired.next();
+            let begun = || Segment { path: log.join(name(due)), first: due, packed: false };
+            let last = sealed.pop().unwrap_or_else(begun);
+            let leftovers = leftovers.into_iter().filter(|segment| !segment.packed);
             return Ok(Self {
                 log: log.to_owned(),
                 head_file: log.join(HEAD),
@@ -124,9 +142,34 @@ impl Segments {
                 retired,
                 sealed,
                 last,
-                leftovers: leftovers.into_iter().map(|segment| segment.path).collect(),
+                leftovers: leftovers.map(|segment| segment.path).collect(),
             });
         }
+    }
+
+    /// The same with the archive of what was retired, where the options name one.
+    pub(crate) fn with_archive(mut self, options: &WalOptions) -> Result<Self, WalError> {
+        let Some(folder) = options.archive.as_deref().filter(|_| self.retired.sequence > 0) else {
+            return Ok(self);
+        };
+        self.start = options.start(Head::EMPTY);
+        let kept = |segment: &Segment| {
+            self.start.sequence < segment.first && segment.first <= self.retired.sequence
+        };
+        let archived = list(folder, &*options.storage)?.into_iter().filter(kept);
+        self.sealed = archived.chain(self.sealed).collect();
+        Ok(self)
+    }
+
+    /// The first segments, all of whose entries come before `sequence`, and the one after; none when there
+    /// are none.
+    pub(crate) fn split_before(mut self, sequence: u64) -> Option<(Self, Segment)> {
+        let ends = self.all().skip(1).map(|next| next.first);
+        let count = ends.take_while(|first| *first <= sequence).count();
+        let next = self.all().nth(count)?.clone();
+        self.sealed.truncate(count);
+        self.last = self.sealed.pop()?;
+        Some((self, next))
     }
 
     /// In the order of their entries.
@@ -165,8 +208,21 @@ impl Segments {
         let path = &segment.path;
         let file =
             storage.open_read(path).map_err(|error| self.explained(segment, storage, error))?;
+        if segment.packed {
+            return Ok((archive::unpacked(file, path)?, UNKNOWN));
+        }
         let length = if *segment == self.last { settled_length(&*file) } else { file.len() };
         Ok((file, length.map_err(WalError::io("measure", path))?))
+    }
+
+    /// A segment's length as far as it is known before it is read: good for telling how far a reader has come.
+    pub(crate) fn length(&self, segment: &Segment, storage: &dyn Storage) -> Result<u64, WalError> {
+        if !segment.packed {
+            return Ok(self.open(segment, storage)?.1);
+        }
+        let path = &segment.path;
+        let file = storage.open_read(path).map_err(WalError::io("open", path))?;
+        archive::claimed_bytes(&*file).map_err(WalError::io("read", path))
     }
 
     /// Why a segment cannot be opened: it may have been retired since it was listed.

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::chain::Head;
 use crate::entry::WalEntry;
 use crate::error::{EntryFault, Fault, Place, WalError};
-use crate::line::{self, Line, MAX_ENTRY_BYTES};
-use crate::lines::{LineError, Lines, RawLine};
+use crate::line::{self, Line};
+use crate::lines::{Lines, RawLine};
 use crate::options::WalOptions;
 use crate::payload::decode;
 use crate::segments::Segments;
@@ -94,7 +94,7 @@ pub(crate) fn visit_entries<T: DeserializeOwned>(
     mut visit: impl FnMut(WalEntry<T>),
 ) -> Result<(u64, ChainHash), WalError> {
     let key = options.chain_key(path)?;
-    let segments = Segments::find(path, options, key.as_ref())?;
+    let segments = Segments::find(path, options, key.as_ref())?.with_archive(options)?;
     let mut previous_hash = segments.start.hash;
     let head = visit_lines(&segments, &*options.storage, key.as_ref(), &mut |line, head| {
         visit(WalEntry {
@@ -173,11 +173,10 @@ fn lines_of(
         let raw = match lines.next_line() {
             Ok(None) => return Ok(terminated),
             Ok(Some(raw)) => raw,
-            Err(LineError::Io(source)) => return Err(WalError::io("read", &place.path)(source)),
-            Err(LineError::TooLong { offset, found }) => {
+            Err(error) => {
+                let (offset, fault) = error.fault().map_err(WalError::io("read", &place.path))?;
                 place.offset = offset;
-                let fault = EntryFault::TooLong { found, limit: MAX_ENTRY_BYTES };
-                return Err(place.refuse(fault.into()));
+                return Err(place.refuse(fault));
             }
         };
         (place.offset, terminated) = (raw.offset, raw.terminated);

@@ -100,7 +100,7 @@ impl Walk<'_, '_> {
     fn total_bytes(&self) -> Result<u64, WalError> {
         let mut total = 0;
         for segment in self.segments.all() {
-            total += self.segments.open(segment, self.storage)?.1;
+            total += self.segments.length(segment, self.storage)?;
         }
         Ok(total)
     }

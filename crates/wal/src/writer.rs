@@ -15,6 +15,7 @@ use crate::error::WalError;
 use crate::group::{Goal, GroupCommit, Link};
 use crate::options::WalOptions;
 use crate::recovery::WalReport;
+use crate::retire::Retention;
 use crate::{open, payload, reader};
 
 /// The one writer of a log. Shared by reference between any number of threads; entries are chained in the
@@ -36,6 +37,7 @@ use crate::{open, payload, reader};
 /// ```
 pub struct WalWriter<T> {
     pub(crate) group: Arc<GroupCommit>,
+    pub(crate) retention: Arc<Retention>,
     report: WalReport,
     sync_on_append: bool,
     payload: PhantomData<fn(T)>,
@@ -84,15 +86,16 @@ impl<T> WalWriter<T> {
     /// As [`WalWriter::open`]; [`WalError::Key`].
     pub fn open_with(path: &Path, options: &WalOptions) -> Result<Self, WalError> {
         let (group, report) = open::open(path, options)?;
-        let (group, sync_on_append) = (Arc::new(group), options.sync_on_append);
-        Ok(Self { group, report, sync_on_append, payload: PhantomData })
+        let (group, retention) = (Arc::new(group), Arc::new(Retention::new(path, options)));
+        let sync_on_append = options.sync_on_append;
+        Ok(Self { group, retention, report, sync_on_append, payload: PhantomData })
     }
 
     /// The same log for another payload.
     #[cfg(feature = "async")]
     pub(crate) fn retyped<U>(self) -> WalWriter<U> {
-        let Self { group, report, sync_on_append, payload: _ } = self;
-        WalWriter { group, report, sync_on_append, payload: PhantomData }
+        let Self { group, retention, report, sync_on_append, payload: _ } = self;
+        WalWriter { group, retention, report, sync_on_append, payload: PhantomData }
     }
 
     /// Verifies an unkeyed log without opening it for writing: [`verify_wal`](crate::verify_wal).
@@ -184,7 +187,7 @@ impl<T> WalWriter<T> {
             schema_version: AnchorSchema,
             sequence: head.sequence,
             last_hash: head.hash,
-            keyed: self.group.is_keyed(),
+            keyed: self.group.key().is_some(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::line::MAX_ENTRY_BYTES;
 use crate::options::WalOptions;
 use crate::segments::Segments;
 use crate::storage::{Memory, Storage as _};

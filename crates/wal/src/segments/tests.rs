@@ -39,7 +39,7 @@ impl Subject {
 
     fn segments(&self) -> Vec<PathBuf> {
         let all = self.memory.list(Path::new(LOG)).unwrap();
-        all.into_iter().filter(|path| first_of(path).is_some()).collect()
+        all.into_iter().filter(|path| Segment::named(path.clone()).is_some()).collect()
     }
 
     fn key(&self) -> Option<ChainKey> {
@@ -263,7 +263,9 @@ fn every_row_is_what_opening_and_reading_a_directory_do() {
         let mut expected: Vec<_> = (after + 1..=sequence).map(payload).collect();
         expected.push("next".into());
         assert_eq!(subject.payloads().unwrap(), expected);
-        assert!(!subject.segments().iter().any(|path| first_of(path).unwrap() <= after));
+        assert!(
+            subject.segments().into_iter().all(|path| Segment::named(path).unwrap().first > after)
+        );
         assert_eq!(subject.open().unwrap().report().verdict, Verdict::Open, "recovery is complete");
     }
 }

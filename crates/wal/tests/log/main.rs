@@ -7,4 +7,5 @@ mod chain;
 mod common;
 mod faults;
 mod killed;
+mod retire;
 mod writer;

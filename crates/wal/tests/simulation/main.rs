@@ -5,6 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod disk;
+mod every_operation;
 mod random;
 mod schedule;
 
@@ -20,6 +21,7 @@ fn main() {
     };
     let (first, count) =
         (number("--seed").unwrap_or(1), number("--schedules").unwrap_or(SCHEDULES));
+    every_operation::run();
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut total = schedule::Outcome::default();
@@ -40,6 +42,7 @@ fn main() {
                 sum.crashes += outcome.crashes;
                 sum.errors += outcome.errors;
                 sum.tails_cut += outcome.tails_cut;
+                sum.retirements += outcome.retirements;
                 sum.entries_recovered += outcome.entries_recovered;
                 sum.entries_lost_unacknowledged += outcome.entries_lost_unacknowledged;
             }
@@ -50,12 +53,18 @@ fn main() {
             total.crashes += sum.crashes;
             total.errors += sum.errors;
             total.tails_cut += sum.tails_cut;
+            total.retirements += sum.retirements;
             total.entries_recovered += sum.entries_recovered;
             total.entries_lost_unacknowledged += sum.entries_lost_unacknowledged;
         }
     });
     println!("{count} schedules from seed {first}: {total:?}");
     // A simulation that never crashes, fails, cuts or loses anything tests nothing.
-    assert!(count < 1_000 || (total.crashes.min(total.errors).min(total.tails_cut) > count / 20));
+    assert!(
+        count < 1_000
+            || ([total.crashes, total.errors, total.tails_cut, total.retirements]
+                .iter()
+                .all(|seen| *seen > count / 20))
+    );
     println!("{count} passed, 0 failed");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use calybris_wal::{Verdict, WalError, WalOptions, WalWriter, visit_wal_with};
+use calybris_wal::{Verdict, WalError, WalOptions, WalWriter, verify_wal_with, visit_wal_with};
 
 use crate::disk::{Disk, Fault};
 use crate::random::Random;
@@ -17,6 +17,7 @@ pub(crate) struct Outcome {
     pub(crate) crashes: u64,
     pub(crate) errors: u64,
     pub(crate) tails_cut: u64,
+    pub(crate) retirements: u64,
     pub(crate) entries_recovered: u64,
     pub(crate) entries_lost_unacknowledged: u64,
 }
@@ -29,6 +30,8 @@ struct Run {
     attempted: Vec<String>,
     /// How many of them were acknowledged as durable.
     acknowledged: usize,
+    /// How many of them are known to be retired, and how many may be.
+    retired: (usize, usize),
     outcome: Outcome,
 }
 
@@ -48,9 +51,14 @@ pub(crate) fn run(seed: u64) -> Outcome {
     }
     if random.chance(2) {
         options = options.segment_bytes(1 + random.next() % 4_000);
+        #[cfg(feature = "archive")]
+        if random.chance(3) {
+            options = options.archive(Path::new("archive"));
+        }
     }
-    let (attempted, acknowledged, outcome) = (Vec::new(), 0, Outcome::default());
-    let mut run = Run { disk, options, random, attempted, acknowledged, outcome };
+    let (attempted, acknowledged, retired) = (Vec::new(), 0, (0, 0));
+    let outcome = Outcome::default();
+    let mut run = Run { disk, options, random, attempted, acknowledged, retired, outcome };
     for _ in 0..ROUNDS {
         run.round();
     }
@@ -94,7 +102,7 @@ impl Run {
         // Opening makes what it finds durable.
         self.acknowledged = usize::try_from(log.sequence()).unwrap();
         for _ in 0..self.random.below(12) {
-            match self.random.below(6) {
+            match self.random.below(7) {
                 0 | 1 => drop(log.append(self.payload())?),
                 2 => {
                     let payload = self.payload();
@@ -110,6 +118,7 @@ impl Run {
                         self.acknowledge(ticket.sequence);
                     }
                 }
+                5 => self.retire(&log),
                 _ => {
                     let sequence = log.sequence();
                     log.sync()?;
@@ -118,6 +127,18 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Whether it succeeds or not, the log goes on.
+    fn retire(&mut self, log: &WalWriter<String>) {
+        let before = self.random.next() % (log.sequence() + 2);
+        let Ok(Some(plan)) = log.retirable_before(before) else { return };
+        let sequence = usize::try_from(plan.sequence).unwrap();
+        self.retired.1 = sequence;
+        if matches!(log.retire_before(before), Ok(Some(done)) if done == plan) {
+            self.retired.0 = sequence;
+            self.outcome.retirements += 1;
+        }
     }
 
     fn payload(&mut self) -> String {
@@ -131,12 +152,20 @@ impl Run {
         self.acknowledged = self.acknowledged.max(usize::try_from(sequence).unwrap());
     }
 
-    /// Acknowledged ⊆ recovered = a prefix of what was attempted; and the log goes on from there.
+    /// Acknowledged ⊆ recovered = a prefix of what was attempted, but for what was retired; and the log goes
+    /// on from there. With an archive, nothing is gone at all.
     fn check(&mut self) {
         let log = self.open().unwrap_or_else(|error| panic!("an honest disk's log: {error}"));
         self.outcome.tails_cut += u64::from(log.report().verdict == Verdict::CutTail);
+        let after = usize::try_from(log.report().after).unwrap();
+        assert!(self.retired.0 <= after && after <= self.retired.1, "{after} {:?}", self.retired);
+        self.retired = (after, after);
         drop(log);
-        let mut found = Vec::new();
+        let verified = verify_wal_with(Path::new("dir/log"), &self.options, None)
+            .unwrap_or_else(|error| panic!("a log that was opened verifies: {error}"));
+        let start = usize::try_from(verified.after).unwrap();
+        assert!(start == after || start == 0);
+        let mut found = self.attempted[..start].to_vec();
         visit_wal_with::<String, _>(Path::new("dir/log"), &self.options, |e| found.push(e.data))
             .unwrap_or_else(|error| panic!("a log that was opened verifies: {error}"));
         assert!(
