@@ -51,7 +51,7 @@ pub fn run() -> Outcome {
                 && decision_digest(&decision) == known.decision_digest;
             #[cfg(feature = "std")]
             let agrees = agrees
-                && owned.digest() == &digest
+                && owned.digest() == digest
                 && owned.prescribe_with_trace(known.input) == (decision, trace);
             outcome.cases += 1;
             outcome.wrong += u32::from(!agrees);

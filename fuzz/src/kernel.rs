@@ -27,7 +27,7 @@ pub fn kernel(bytes: &[u8]) {
     assert_eq!(owned.explain(input).candidates, expected.candidates);
     assert!(verify_decision(&owned, input, &expected.decision).is_valid());
 
-    assert_eq!(*owned.digest(), sha256(&reference::policy_bytes(&params, &models)));
+    assert_eq!(owned.digest(), sha256(&reference::policy_bytes(&params, &models)));
     assert_eq!(input_digest(&input), sha256(&reference::input_bytes(&input)));
     let decision = &expected.decision;
     assert_eq!(decision_digest(decision), sha256(&reference::decision_bytes(decision)));

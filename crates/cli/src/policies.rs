@@ -57,7 +57,7 @@ impl Policies {
     /// The policy a bundle names.
     pub(crate) fn named_by(&self, audit: &AuditBundle) -> Option<&NamedPolicy> {
         let digest = audit.policy_digest_hex.to_bytes();
-        self.0.iter().find(|policy| *policy.snapshot.digest() == digest)
+        self.0.iter().find(|policy| policy.snapshot.digest() == digest)
     }
 
     /// The policy a bundle names, which has to be among those given.

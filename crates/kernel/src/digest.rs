@@ -130,11 +130,11 @@ impl CanonicalHasher {
     }
 }
 
-/// The digest of a snapshot, as computed when it was built.
+/// The digest of a snapshot, which keeps it: [`PolicySnapshot::digest`](crate::PolicySnapshot::digest).
 #[cfg(feature = "alloc")]
 #[must_use]
 pub fn policy_digest(snapshot: &crate::PolicySnapshot) -> [u8; 32] {
-    *snapshot.digest()
+    snapshot.digest()
 }
 
 /// The digest of a borrowed policy. Linear over a catalog in ascending order, quadratic otherwise.

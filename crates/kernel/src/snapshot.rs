@@ -1,8 +1,11 @@
-//! The owned policy: validated once, digested once, cloned cheaply.
+//! The owned policy: validated once, digested at the first need, cloned cheaply.
+
+mod kept;
 
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic;
 
 use crate::decide::Answer;
 use crate::digest::borrowed_policy_digest;
@@ -12,6 +15,7 @@ use crate::{
     Decided, DecisionTrace, Explanation, InputError, KernelDecision, KernelInput, KernelModel,
     Policy, PolicyError, PolicyParams,
 };
+use kept::Kept;
 
 /// An immutable policy and its digest. Cloning shares the catalog.
 #[derive(Clone, Debug)]
@@ -23,7 +27,7 @@ pub struct PolicySnapshot {
 struct Shared {
     params: PolicyParams,
     models: Vec<KernelModel>,
-    digest: [u8; 32],
+    digest: Kept,
     fast: Fast,
 }
 
@@ -65,15 +69,11 @@ impl PolicySnapshot {
     /// As [`PolicySnapshot::try_new`].
     pub fn try_from_params(
         params: PolicyParams,
-        mut models: Vec<KernelModel>,
+        models: Vec<KernelModel>,
     ) -> Result<Self, PolicyError> {
         validate_params(&params)?;
         validate_models(&models)?;
-        models.sort_by_key(|model| model.model_id);
-        if let Some(model_id) = repeated_id(&models) {
-            return Err(PolicyError::DuplicateModelId { model_id });
-        }
-        Ok(Self::share(params, models))
+        Ok(Self::share(params, sorted(models)?, Kept::empty()))
     }
 
     /// A policy as given, in the given order, unchecked: for tests, fuzzing and foreign artifacts.
@@ -95,17 +95,21 @@ impl PolicySnapshot {
             risk_penalty_multiplier_bps,
             latency_penalty_microunits_per_ms,
         };
-        Self::share(params, models)
+        Self::unchecked(params, models)
     }
 
-    fn share(params: PolicyParams, models: Vec<KernelModel>) -> Self {
-        let digest = if models.is_sorted_by_key(|model| model.model_id) {
-            borrowed_policy_digest(&Policy::new_unchecked(params, &models))
-        } else {
+    fn unchecked(params: PolicyParams, models: Vec<KernelModel>) -> Self {
+        let digest = Kept::empty();
+        if !models.is_sorted_by_key(|model| model.model_id) {
+            // Takes memory, which a decision may not.
             let mut sorted = models.clone();
             sorted.sort_by_key(|model| model.model_id);
-            borrowed_policy_digest(&Policy::new_unchecked(params, &sorted))
-        };
+            digest.get_or(|| borrowed_policy_digest(&Policy::new_unchecked(params, &sorted)));
+        }
+        Self::share(params, models, digest)
+    }
+
+    fn share(params: PolicyParams, models: Vec<KernelModel>, digest: Kept) -> Self {
         let fast = Fast::new(&params, &models);
         Self { shared: Arc::new(Shared { params, models, digest, fast }) }
     }
@@ -117,12 +121,7 @@ impl PolicySnapshot {
     pub fn validate(&self) -> Result<(), PolicyError> {
         validate_params(self.params())?;
         validate_models(self.models())?;
-        let mut sorted = self.models().to_vec();
-        sorted.sort_by_key(|model| model.model_id);
-        match repeated_id(&sorted) {
-            Some(model_id) => Err(PolicyError::DuplicateModelId { model_id }),
-            None => Ok(()),
-        }
+        sorted(self.models().to_vec()).map(drop)
     }
 
     /// The same policy over the borrowed catalog.
@@ -143,10 +142,11 @@ impl PolicySnapshot {
         &self.shared.models
     }
 
-    /// The canonical digest, computed when the snapshot was built.
+    /// The canonical digest. The first call computes it, in time linear in the catalog; it is kept for all others and
+    /// for all clones. To pay when the snapshot is built rather than at the first decision that is evidence, call it then.
     #[must_use]
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.shared.digest
+    pub fn digest(&self) -> [u8; 32] {
+        self.shared.digest.get_or(|| borrowed_policy_digest(&self.as_policy()))
     }
 
     /// Counts the policy's revisions.
@@ -204,7 +204,7 @@ impl PolicySnapshot {
     /// an entry of a log, needs no second decision.
     #[must_use]
     pub fn decide(&self, input: KernelInput) -> Decided {
-        Decided::new(*self.digest(), input, self.prescribe(input))
+        Decided::new(self.digest(), input, self.prescribe(input))
     }
 
     /// Validates a request, then decides it as [`PolicySnapshot::decide`] does.
@@ -261,7 +261,7 @@ impl PolicySnapshot {
 /// The owned form of a policy, as it is and in its order; unchecked if the borrowed one is.
 impl From<Policy<'_>> for PolicySnapshot {
     fn from(policy: Policy<'_>) -> Self {
-        Self::share(*policy.params(), policy.models().to_vec())
+        Self::unchecked(*policy.params(), policy.models().to_vec())
     }
 }
 
@@ -273,9 +273,17 @@ impl PartialEq for PolicySnapshot {
 
 impl Eq for PolicySnapshot {}
 
-fn repeated_id(sorted: &[KernelModel]) -> Option<u32> {
-    sorted.windows(2).find_map(|pair| match pair {
-        [a, b] if a.model_id == b.model_id => Some(a.model_id),
-        _ => None,
-    })
+/// The models by id, which must not repeat. Most catalogs come sorted: one look shows both.
+fn sorted(mut models: Vec<KernelModel>) -> Result<Vec<KernelModel>, PolicyError> {
+    if !models.is_sorted_by(|a, b| a.model_id < b.model_id) {
+        models.sort_by_key(|model| model.model_id);
+        let repeated = models.windows(2).find_map(|pair| match pair {
+            [a, b] if a.model_id == b.model_id => Some(a.model_id),
+            _ => None,
+        });
+        if let Some(model_id) = repeated {
+            return Err(PolicyError::DuplicateModelId { model_id });
+        }
+    }
+    Ok(models)
 }

@@ -107,10 +107,10 @@ pub fn verified_audit_bundle(
     Ok(AuditBundle::from(&Evidence::from(&replayed)))
 }
 
-/// What identifies a policy: its canonical digest, computed when the snapshot was built.
+/// What identifies a policy: its canonical digest, which its snapshot keeps.
 #[must_use]
 pub fn snapshot_fingerprint(snapshot: &PolicySnapshot) -> HexDigest {
-    HexDigest::new(snapshot.digest())
+    HexDigest::new(&snapshot.digest())
 }
 
 /// The utility of `model_id` in microunits if it had been selected, none if a rule refuses it.

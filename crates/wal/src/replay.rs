@@ -92,7 +92,7 @@ pub fn replay_audited_wal_keyed<M: DeserializeOwned>(
 ///     log.append_verified_audited(policy, input, policy.prescribe(input), ())?;
 /// }
 /// let find = |audit: &AuditBundle| {
-///     policies.iter().find(|policy| audit.policy_digest_hex.to_bytes() == *policy.digest()).cloned()
+///     policies.iter().find(|policy| audit.policy_digest_hex.to_bytes() == policy.digest()).cloned()
 /// };
 /// assert_eq!(replay_audited_wal_with_resolver::<(), _>(&path, None, find)?.len(), 2);
 ///

@@ -69,7 +69,7 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
     match action {
         Action::Check { policy } => check(&NamedPolicy::load(policy)?),
         Action::Digest { policy } => {
-            let digest = HexDigest::new(NamedPolicy::load(policy)?.snapshot.digest());
+            let digest = HexDigest::new(&NamedPolicy::load(policy)?.snapshot.digest());
             files::print(&format!("{digest}\n"))
         }
         Action::Fmt { policy: path, write, check } => {
@@ -118,7 +118,7 @@ fn check(policy: &NamedPolicy) -> Result<()> {
         snapshot.models().len(),
         snapshot.policy_epoch(),
         snapshot.catalog_epoch(),
-        HexDigest::new(snapshot.digest()),
+        HexDigest::new(&snapshot.digest()),
     ))
 }
 

@@ -48,7 +48,7 @@ mod tests {
         assert!(verify_decision(&owned, *input, &expected.decision).is_valid());
         assert!(verify_borrowed(&borrowed, *input, &expected.decision).is_valid());
         let policy_digest = reference::sha256(&reference::policy_bytes(params, models));
-        assert_eq!(owned.digest(), &policy_digest);
+        assert_eq!(owned.digest(), policy_digest);
 
         let decided = owned.decide(*input);
         assert_eq!((decided.input(), decided.decision()), (input, &expected.decision), "decided");

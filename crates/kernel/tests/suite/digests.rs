@@ -9,6 +9,7 @@ mod tests {
     };
     use calybris_kernel::{
         KernelAction, KernelDecision, KernelInput, KernelModel, KernelReason, Policy, PolicyParams,
+        PolicySnapshot,
     };
     use proptest::prelude::*;
 
@@ -36,6 +37,21 @@ mod tests {
             prop_assert_eq!(&text, &plain);
             prop_assert_eq!(HexDigest::parse(&text).unwrap().to_bytes(), bytes);
         }
+    }
+
+    #[test]
+    fn whichever_thread_needs_a_policys_digest_first_all_get_it() {
+        let mut case = Words(7).case(3_000);
+        case.models.sort_by_key(|model| model.model_id);
+        let borrowed = Policy::new_unchecked(case.params, &case.models);
+        let expected = reference::sha256(&reference::policy_bytes(&case.params, &case.models));
+        let owned = PolicySnapshot::from(borrowed);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|_| assert_eq!(owned.digest(), expected)));
+            }
+        });
+        assert_eq!(owned.clone().digest(), expected);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod tests {
             let (policy_digest, requests) = file.requests();
             let borrowed = Policy::new_unchecked(head.params, &models);
             let owned = PolicySnapshot::from(borrowed);
-            assert_eq!(owned.digest(), &policy_digest);
+            assert_eq!(owned.digest(), policy_digest);
             for _ in 0..requests {
                 let known = file.case();
                 cases += 1;

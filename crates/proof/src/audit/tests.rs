@@ -67,7 +67,7 @@ fn a_bundle_carries_the_canonical_digests() {
     assert_eq!(bundle.policy_digest_hex, case.expect.policy_digest);
     assert_eq!(bundle.input_digest_hex, case.expect.input_digest);
     assert_eq!(bundle.decision_digest_hex, case.expect.decision_digest);
-    assert_eq!(bundle.policy_digest().unwrap(), *case.snapshot.digest());
+    assert_eq!(bundle.policy_digest().unwrap(), case.snapshot.digest());
     assert_eq!(snapshot_fingerprint(&case.snapshot), case.expect.policy_digest);
     assert_eq!(bundle.input_digest().unwrap(), bundle.input_digest_hex.to_bytes());
     assert_eq!(bundle.decision_digest().unwrap(), bundle.decision_digest_hex.to_bytes());

@@ -50,9 +50,9 @@ impl SignedPolicy {
     /// Signs a policy.
     #[must_use]
     pub fn sign(snapshot: &PolicySnapshot, signer: &Signer, signed_at_epoch_ms: u64) -> Self {
-        let made = signer.sign(POLICY_SIGNATURE_TAG, snapshot.digest(), signed_at_epoch_ms);
+        let made = signer.sign(POLICY_SIGNATURE_TAG, &snapshot.digest(), signed_at_epoch_ms);
         Self {
-            policy_digest_hex: HexDigest::new(snapshot.digest()),
+            policy_digest_hex: HexDigest::new(&snapshot.digest()),
             signer_id: made.signer_id,
             signed_at_epoch_ms: made.signed_at_epoch_ms,
             public_key_hex: made.public_key_hex,
@@ -69,7 +69,7 @@ impl SignedPolicy {
         snapshot: &PolicySnapshot,
         trusted: &TrustedKeys,
     ) -> Result<(), EvidenceError> {
-        let expected = HexDigest::new(snapshot.digest());
+        let expected = HexDigest::new(&snapshot.digest());
         EvidenceError::digest("policy_digest_hex", self.policy_digest_hex, expected)?;
         let signature = Signature {
             signer_id: self.signer_id.clone(),
@@ -77,7 +77,7 @@ impl SignedPolicy {
             public_key_hex: self.public_key_hex,
             signature_hex: self.signature_hex,
         };
-        signature.verify(POLICY_SIGNATURE_TAG, snapshot.digest(), trusted)
+        signature.verify(POLICY_SIGNATURE_TAG, &snapshot.digest(), trusted)
     }
 
     /// Verifies, then refuses a policy older than the last one seen. Keep what is returned.
@@ -118,7 +118,7 @@ impl PolicyWatermark {
         Self {
             policy_epoch: snapshot.policy_epoch(),
             catalog_epoch: snapshot.catalog_epoch(),
-            policy_digest_hex: HexDigest::new(snapshot.digest()),
+            policy_digest_hex: HexDigest::new(&snapshot.digest()),
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) fn in_words(policy: &NamedPolicy) -> String {
              <div class=\"scroll\" style=\"margin:12px 0\"><table><tr><th>model</th><th>id</th><th>quality</th><th>risk ceiling</th><th>p95 latency</th>\
              <th>input / M tokens</th><th>output / M tokens</th><th></th></tr>{rows}</table></div>\
              <p class=\"soft\">Prices in {currency}. Digest <span class=\"mono\">{}</span></p>",
-            HexDigest::new(policy.snapshot.digest()),
+            HexDigest::new(&policy.snapshot.digest()),
         ),
     )
 }
