@@ -2,7 +2,8 @@
 
 use calybris_budget::{Applied, ExpiredHold, LedgerOperation, Limits, Receipt, Refusal};
 use calybris_kernel::digest::{CanonicalHasher, HexDigest};
-use calybris_wal::WalError;
+use calybris_proof::chain::ChainHash;
+use calybris_wal::{Retirement, WalError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -41,6 +42,15 @@ pub enum LedgerRecord {
         sequence: u64,
         /// The digest of the state.
         state_digest_hex: HexDigest,
+    },
+    /// The beginning of the log is being retired: after this record, and never without it.
+    Retired {
+        /// The last entry of what goes.
+        sequence: u64,
+        /// Its hash, which the rest of the log continues.
+        last_hash: ChainHash,
+        /// The last entry of the older of the two checkpoints that a restart has instead.
+        checkpoint: u64,
     },
 }
 
@@ -137,6 +147,16 @@ pub(crate) fn begin(limits: Limits) -> Result<Box<RawValue>, PersistError> {
 pub(crate) fn checkpoint(saved: &CheckpointReport) -> Result<Box<RawValue>, PersistError> {
     let CheckpointReport { sequence, state_digest_hex, .. } = *saved;
     raw(&LedgerRecord::Checkpoint { sequence, state_digest_hex })
+}
+
+pub(crate) fn retired(plan: &Retirement, checkpoint: u64) -> Result<Box<RawValue>, PersistError> {
+    let Retirement { sequence, last_hash, .. } = *plan;
+    raw(&LedgerRecord::Retired { sequence, last_hash, checkpoint })
+}
+
+/// Whether this is an operation, without decoding it: how one begins is part of the format.
+pub(crate) fn is_operation(record: &RawValue) -> bool {
+    record.get().starts_with("{\"operation\":")
 }
 
 fn raw(record: &impl Serialize) -> Result<Box<RawValue>, PersistError> {

@@ -15,4 +15,6 @@ mod hostile;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod retirement;
+#[cfg(test)]
 mod workload;
