@@ -4,8 +4,8 @@
 Written from docs/format/, not from the Rust sources, so that the two check each other: the
 specification is sufficient as long as both agree on every vector and every log.
 
-    calybris_verifier.py log LOG [--key-file HEX] [--policy POLICY.json]... [--anchor ANCHOR.json]
-                             [--checkpoint NOTE] [CHECKPOINT KEYS]
+    calybris_verifier.py log LOG [--archive FOLDER] [--key-file HEX] [--policy POLICY.json]...
+                             [--anchor ANCHOR.json] [--checkpoint NOTE] [CHECKPOINT KEYS]
     calybris_verifier.py bundle BUNDLE.json [--policy-digest HEX] [CHECKPOINT KEYS]
     calybris_verifier.py receipt RECEIPT.json --trusted-keys KEYS.json
 
@@ -17,12 +17,15 @@ Exit codes are those of `calybris`: 0 verified, 1 tampered, 2 usage, 3 incomplet
 
 import argparse
 import base64
+import gzip
 import hashlib
 import hmac
 import json
 import pathlib
+import re
 import struct
 import sys
+import zlib
 import unicodedata
 
 VERIFIED, TAMPERED, USAGE, INCOMPLETE, CANNOT_TELL = range(5)
@@ -102,7 +105,7 @@ def digest(text, size=32):
     return bytes.fromhex(text)
 
 
-# --- the log: docs/format/log-v1.md ---------------------------------------------------------------
+# --- the log: docs/format/log-v1.md, log-segments-v1.md ---------------------------------------------------------------
 
 def split_line(text):
     """The members of a line, the payload as the text that was written."""
@@ -146,42 +149,87 @@ def link_hash(previous, payload, key):
     return hmac.new(key, message, hashlib.sha256).hexdigest()
 
 
-def read_log(path, key):
+def open_segment(path):
+    return gzip.open(path, "rb") if path.name.endswith(".gz") else open(path, "rb")
+
+
+def segments_in(folder):
+    """The segments of a folder by the sequence their names say, a plain one before an archived one."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).iterdir(), key=lambda path: path.name, reverse=True):
+        if re.fullmatch(r"[0-9]{20}\.log(\.gz)?", path.name):
+            found[int(path.name[:20])] = path
+    return dict(sorted(found.items()))
+
+
+def retired_head(folder, key):
+    """The head that a directory's record of retirement says the rest continues."""
+    path = pathlib.Path(folder, "retired")
+    if not path.exists():
+        return 0, "genesis"
+    record = members(load_file(path), ["schema_version", "sequence", "last_hash", "check"])
+    covered = f"{record['schema_version']} {record['sequence']}".encode()
+    if record["schema_version"] != "calybris.wal-retired.v1" or type(record["sequence"]) is not int \
+            or record["sequence"] < 1 or digest(record["last_hash"]) is None \
+            or link_hash(record["last_hash"], covered, key) != record["check"]:
+        raise tampered("the record of retirement is damaged, or another key's")
+    return record["sequence"], record["last_hash"]
+
+
+def log_files(path, key, archive):
+    """The head that the first entry follows, the record's head, and the files by their first sequence."""
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return (0, "genesis"), (0, "genesis"), {1: path}
+    record = retired_head(path, key)
+    files = {first: file for first, file in segments_in(path).items() if first > record[0]}
+    if not files:
+        raise Refused(INCOMPLETE, "the directory has no segment that continues the log")
+    if not archive or record[0] == 0:
+        return record, record, files
+    archived = {first: file for first, file in segments_in(archive).items() if first <= record[0]}
+    return (0, "genesis"), record, archived | files
+
+
+def read_log(start, record, files, key):
     """Gives (sequence, entry_hash, payload) of every entry whose link holds."""
-    previous, sequence = "genesis", 0
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip(b" \t\r\n"):
-                continue
-            place = f"line {number}, sequence {sequence + 1}"
-            if len(line) > MAX_LINE_BYTES + 1:
-                raise tampered(f"{place}: longer than 16 MiB")
-            try:
-                entry = split_line(line.decode("utf-8"))
-            except ValueError as error:
-                torn = not line.endswith(b"\n")
-                raise Refused(INCOMPLETE if torn else TAMPERED, f"{place}: {error}") from error
-            if type(entry["sequence"]) is not int or entry["sequence"] != sequence + 1:
-                raise tampered(f"{place}: sequence is {entry['sequence']}")
-            if entry["previous_hash"] != previous:
-                raise tampered(f"{place}: previous_hash does not chain")
-            payload = entry["data"].encode("utf-8")
-            expected = link_hash(previous, payload, key)
-            if not hmac.compare_digest(expected.encode(), str(entry["entry_hash"]).encode()):
-                raise tampered(f"{place}: entry_hash is not that of the payload")
-            previous, sequence = expected, sequence + 1
-            yield sequence, previous, payload.decode("utf-8")
+    (sequence, previous), lines = start, None
+    for first, path in files.items():
+        if lines is not None and not lines.endswith(b"\n"):
+            raise tampered(f"before {path.name}: a segment ends inside a line")
+        if first != sequence + 1:
+            raise tampered(f"{path.name}: sequence {sequence + 1} is due")
+        lines = b"\n"
+        with open_segment(path) as file:
+            for number, lines in enumerate(file, 1):
+                if not lines.strip(b" \t\r\n"):
+                    continue
+                place = f"{path.name} line {number}, sequence {sequence + 1}"
+                previous, payload = read_line(lines, place, sequence + 1, previous, key)
+                sequence += 1
+                if sequence == record[0] and previous != record[1]:
+                    raise tampered(f"{place}: not the head that was retired")
+                yield sequence, previous, payload
 
 
-def read_anchor(anchor):
-    members(anchor, ["schema_version", "sequence", "last_hash", "keyed"])
-    constant(anchor["schema_version"], "calybris.wal-anchor.v1")
-    boolean(anchor["keyed"])
-    if unsigned(anchor["sequence"]) == 0:
-        constant(anchor["last_hash"], "genesis")
-    else:
-        digest(anchor["last_hash"])
-    return anchor
+def read_line(line, place, due, previous, key):
+    """The entry's hash and payload, if its link holds."""
+    if len(line) > MAX_LINE_BYTES + 1:
+        raise tampered(f"{place}: longer than 16 MiB")
+    try:
+        entry = split_line(line.decode("utf-8"))
+    except ValueError as error:
+        torn = not line.endswith(b"\n")
+        raise Refused(INCOMPLETE if torn else TAMPERED, f"{place}: {error}") from error
+    if type(entry["sequence"]) is not int or entry["sequence"] != due:
+        raise tampered(f"{place}: sequence is {entry['sequence']}")
+    if entry["previous_hash"] != previous:
+        raise tampered(f"{place}: previous_hash does not chain")
+    payload = entry["data"].encode("utf-8")
+    expected = link_hash(previous, payload, key)
+    if not hmac.compare_digest(expected.encode(), str(entry["entry_hash"]).encode()):
+        raise tampered(f"{place}: entry_hash is not that of the payload")
+    return expected, payload.decode("utf-8")
 
 
 # --- decisions: docs/format/audited-record-v1.md ----------------------------------------------------------
@@ -769,8 +817,14 @@ def verify_log(arguments):
     checkpoint = None
     if arguments.checkpoint:
         checkpoint = given_checkpoint(text_of(arguments.checkpoint), arguments)
-    tree, counts, head = Tree(), {"audited": 0, "replayed": 0, None: 0}, "genesis"
-    for sequence, head, payload in read_log(arguments.log, key):
+    start, record, files = log_files(arguments.log, key, arguments.archive)
+    (after, head), sequence = start, start[0]
+    if after and (checkpoint or anchor and 0 < anchor["sequence"] < after):
+        raise Refused(CANNOT_TELL, f"entries up to {after} were retired: give their --archive")
+    if after and anchor and anchor["sequence"] == after and anchor["last_hash"] != head:
+        raise tampered(f"sequence {after}: not the trusted head")
+    tree, counts = Tree(), {"audited": 0, "replayed": 0, None: 0}
+    for sequence, head, payload in read_log(start, record, files, key):
         try:
             counts[check_record(payload, policies)] += 1
         except Refused as error:
@@ -781,11 +835,12 @@ def verify_log(arguments):
         if checkpoint and checkpoint[1] == sequence and checkpoint[2] != tree.root():
             raise tampered(f"sequence {sequence}: the log's tree is not the checkpoint's")
     for trusted in [anchor and anchor["sequence"], checkpoint and checkpoint[1]]:
-        if trusted is not None and trusted > tree.size:
-            raise Refused(INCOMPLETE, f"the log ends at {tree.size}, a trusted head is {trusted}")
+        if trusted is not None and trusted > sequence:
+            raise Refused(INCOMPLETE, f"the log ends at {sequence}, a trusted head is {trusted}")
     if checkpoint and arguments.log_key is None:
         raise Refused(CANNOT_TELL, "it agrees, but nobody's signature was checked: give --log-key")
-    return f"{tree.size} entries, {counts['audited'] + counts['replayed']} audited, " \
+    retired = f" after {after} retired ones" if after else ""
+    return f"{tree.size} entries{retired}, {counts['audited'] + counts['replayed']} audited, " \
            f"{counts['replayed']} replayed, head {head}"
 
 
@@ -833,6 +888,7 @@ def main():
     commands = parser.add_subparsers(required=True)
     log = commands.add_parser("log")
     log.add_argument("log")
+    log.add_argument("--archive")
     log.add_argument("--key-file")
     log.add_argument("--policy", action="append", default=[])
     log.add_argument("--anchor")
@@ -857,6 +913,9 @@ def main():
     except Refused as error:
         print(f"{['', 'tampered', 'usage', 'incomplete', 'cannot tell'][error.code]}: {error}")
         return error.code
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        print(f"tampered: an archived segment is damaged: {error}")
+        return TAMPERED
     except OSError as error:
         print(f"cannot tell: {error}")
         return CANNOT_TELL

@@ -11,6 +11,7 @@ mod msrv;
 mod powerset;
 mod shell;
 mod simulate;
+mod soak;
 mod tidy;
 mod workspace;
 
@@ -69,6 +70,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--schedules N] [--seed S]",
         about: "crash schedules of the log against a simulated disk",
         run: simulate::main,
+    },
+    Command {
+        name: "soak",
+        arguments: "[--minutes N]",
+        about: "the log at work for minutes: rotation, retention, a reader, flat memory",
+        run: soak::main,
     },
     Command {
         name: "msrv",

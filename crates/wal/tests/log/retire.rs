@@ -317,4 +317,58 @@ mod archive {
             (3, EntryFault::SegmentName { .. })
         ));
     }
+
+    /// The exit code and the output of the verifier in Python, which was written from the formats alone.
+    fn python(arguments: &[&Path]) -> Option<(i32, String)> {
+        let script =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verifier/calybris_verifier.py");
+        let output =
+            std::process::Command::new("python3").args([script, "log"]).args(arguments).output();
+        let output = output.ok()?;
+        Some((output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap()))
+    }
+
+    #[test]
+    fn an_independent_verifier_agrees_on_directory_and_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (path, archive, key) = (at("log"), at("archive"), at("key"));
+        std::fs::write(&key, "42".repeat(32)).unwrap();
+        let options = WalOptions::new().key(&KEY).segment_bytes(600).archive(&archive);
+        let log = WalWriter::<String>::open_with(&path, &options).unwrap();
+        (1..=10).for_each(|number| assert!(log.append(payload(number)).is_ok()));
+        log.retire_before(6).unwrap();
+        let with_key = [&*path, "--key-file".as_ref(), &*key];
+        let Some(found) = python(&with_key) else {
+            eprintln!("python3 is not installed: not compared");
+            return;
+        };
+        let head = log.last_hash();
+        let expected = |entries: &str| {
+            (0, format!("verified: {entries}, 0 audited, 0 replayed, head {head}\n"))
+        };
+        assert_eq!(found, expected("6 entries after 4 retired ones"));
+        let whole = [&with_key[..], &["--archive".as_ref(), &*archive]].concat();
+        assert_eq!(python(&whole).unwrap(), expected("10 entries"));
+
+        let spoil = |path: &Path, edit: &dyn Fn(&mut Vec<u8>), code: i32| {
+            let good = std::fs::read(path).unwrap();
+            let mut bytes = good.clone();
+            edit(&mut bytes);
+            std::fs::write(path, bytes).unwrap();
+            let (found, text) = python(&whole).unwrap();
+            assert_eq!(found, code, "{}: {text}", path.display());
+            assert!(
+                verify_wal_with(&path.parent().unwrap().with_file_name("log"), &options, None)
+                    .is_err()
+            );
+            std::fs::write(path, good).unwrap();
+        };
+        let segment = |first: u64| path.join(format!("{first:020}.log"));
+        spoil(&segment(7), &|bytes| bytes.truncate(bytes.len() - 1), 1);
+        spoil(&segment(7), &|bytes| bytes.iter_mut().for_each(|byte| *byte = b' '), 1);
+        spoil(&segment(9), &|bytes| bytes.truncate(bytes.len() - 5), 3);
+        spoil(&path.join("retired"), &|bytes| *bytes.get_mut(60).unwrap() ^= 1, 1);
+        spoil(&archive.join(format!("{:020}.log.gz", 3)), &|bytes| bytes.truncate(100), 1);
+    }
 }
