@@ -11,6 +11,7 @@ use std::{
 };
 
 use calybris_compare::families::Family;
+use calybris_compare::groups::Groups;
 use calybris_compare::{medians, report, timed};
 use calybris_kernel::{KernelInput, KernelModel};
 use calybris_wal::{
@@ -209,22 +210,29 @@ fn durable_one() {
             let log = WalWriter::<&str>::open(&directory.path().join("log")).unwrap();
             timed(|| (0..entries).for_each(|_| drop(log.append_durable(&payload).unwrap())))
         },
-        || bare_loop(entries, PAYLOAD + 190),
+        || bare_loop(&vec![PAYLOAD + 190; entries as usize]),
     );
     report("durable append, one caller, against a bare loop", entries, mine, bare);
 }
 
-/// Writes and syncs groups of so many bytes.
-fn bare_loop(groups: u64, bytes: usize) -> Duration {
+/// Writes and syncs groups of so many bytes each.
+fn bare_loop(groups: &[usize]) -> Duration {
     let directory = tempfile::tempdir().unwrap();
     let mut file = File::create(directory.path().join("log")).unwrap();
-    let group = vec![b'x'; bytes];
+    let most = vec![b'x'; groups.iter().copied().max().unwrap_or(0)];
     timed(|| {
-        for _ in 0..groups {
-            file.write_all(&group).unwrap();
+        for bytes in groups {
+            file.write_all(&most[..*bytes]).unwrap();
             file.sync_data().unwrap();
         }
     })
+}
+
+/// How `groups` were spread over the appends.
+fn report_groups(name: &str, entries: u64, mine: Duration, bare: Duration, groups: &[usize]) {
+    report(name, entries, mine, bare);
+    let groups = groups.len() as u64;
+    println!("  in {groups} groups, {} appends each on average", (entries + groups / 2) / groups);
 }
 
 const CALLERS: u64 = 64;
@@ -252,9 +260,19 @@ fn durable_many() {
         },
     );
     report("durable append, 64 threads, against the published crate", entries, mine, other);
-    let groups = entries / CALLERS;
-    let bare = bare_loop(groups, (PAYLOAD + 190) * CALLERS as usize);
-    report("  against a bare loop of full groups", entries, mine, bare);
+    let groups = Groups::default();
+    let (mine, bare) = medians(
+        ROUNDS,
+        || {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("log");
+            let log = WalWriter::<&str>::open_with(&path, &groups.options()).unwrap();
+            callers(each, || drop(log.append_durable(&payload).unwrap()))
+        },
+        || bare_loop(&groups.seen()),
+    );
+    let name = "  against a bare loop of the same groups";
+    report_groups(name, entries, mine, bare, &groups.seen());
 }
 
 fn callers(each: u64, append: impl Fn() + Sync) -> Duration {
@@ -271,35 +289,41 @@ fn durable_async() {
     let each = 100;
     let (entries, payload) = (CALLERS * each, "x".repeat(PAYLOAD));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let mut times: Vec<Duration> = (0..3)
+    let (mine, other) = medians(
+        3,
+        || runtime.block_on(our_async(&payload, each, &WalOptions::new())),
+        || runtime.block_on(their_async(&payload, each / 10)) * 10,
+    );
+    report("durable append, 64 tasks, against the published crate", entries, mine, other);
+    let groups = Groups::default();
+    let (mine, bare) = medians(
+        ROUNDS,
+        || runtime.block_on(our_async(&payload, each, &groups.options())),
+        || bare_loop(&groups.seen()),
+    );
+    let name = "  against a bare loop of the same groups";
+    report_groups(name, entries, mine, bare, &groups.seen());
+}
+
+async fn our_async(payload: &str, each: u64, options: &WalOptions) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let log = Arc::new(AsyncWalWriter::<String>::open_with(&path, options).await.unwrap());
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..CALLERS)
         .map(|_| {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("log");
-            runtime.block_on(async {
-                let log = Arc::new(AsyncWalWriter::<String>::open(&path).await.unwrap());
-                let start = Instant::now();
-                let tasks: Vec<_> = (0..CALLERS)
-                    .map(|_| {
-                        let (log, payload) = (log.clone(), payload.clone());
-                        tokio::spawn(async move {
-                            for _ in 0..each {
-                                log.append_durable(payload.clone()).await.unwrap();
-                            }
-                        })
-                    })
-                    .collect();
-                for task in tasks {
-                    task.await.unwrap();
+            let (log, payload) = (log.clone(), payload.to_owned());
+            tokio::spawn(async move {
+                for _ in 0..each {
+                    log.append_durable(payload.clone()).await.unwrap();
                 }
-                start.elapsed()
             })
         })
         .collect();
-    times.sort();
-    let theirs = runtime.block_on(their_async(&payload, each / 10)) * 10;
-    report("durable append, 64 tasks, against the published crate", entries, times[1], theirs);
-    let bare = bare_loop(entries / CALLERS, (PAYLOAD + 190) * CALLERS as usize);
-    report("  against a bare loop of full groups", entries, times[1], bare);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    start.elapsed()
 }
 
 async fn their_async(payload: &str, each: u64) -> Duration {

@@ -1,6 +1,7 @@
 //! Ratios between two ways of doing the same work, measured in turns in one process.
 
 pub mod families;
+pub mod groups;
 
 use std::time::{Duration, Instant};
 

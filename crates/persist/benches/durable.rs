@@ -1,6 +1,8 @@
-//! Throughput of the durable ledger as ratios of two things measured in this run on this disk.
+//! Throughput of the durable ledger as ratios of two things measured in this run on this disk, and on the same disk made
+//! slower: every sync, of the ledger and of the loops it is held against, then takes a stated time more, as on a volume
+//! behind a network.
 //!
-//! `cargo bench -p calybris-persist --bench durable`
+//! `cargo bench -p calybris-persist --features async --bench durable [EXTRA_MICROSECONDS]...`, all of them without any.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,18 +10,87 @@
 )]
 
 use std::fs::File;
+use std::io;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use calybris_budget::{LedgerOperation, TenantAction};
-use calybris_persist::DurableLedger;
+use calybris_persist::{DurableLedger, DurableOptions};
+use calybris_wal::storage::{Files, Storage, StorageFile};
 
 const CALLERS: usize = 64;
-const ROUND: Duration = Duration::from_millis(700);
-const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_millis(350);
+const ROUNDS: usize = 5;
+/// Of one operation's line in the log.
+const RECORD_BYTES: usize = 530;
+
+/// Real files whose syncs take longer, and are counted.
+#[derive(Clone, Debug)]
+struct Slow {
+    extra: Duration,
+    syncs: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct SlowFile(Box<dyn StorageFile>, Slow);
+
+impl Storage for Slow {
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Files.open_read(path)
+    }
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Ok(Box::new(SlowFile(Files.open_write(path)?, self.clone())))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        Files.list(directory)
+    }
+    fn is_directory(&self, path: &Path) -> bool {
+        Files.is_directory(path)
+    }
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        Files.create_directory(path)
+    }
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        Files.sync_directory(directory)
+    }
+}
+
+impl StorageFile for SlowFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()?;
+        self.1.syncs.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(self.1.extra);
+        Ok(())
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.0.try_lock()
+    }
+    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.0.len_at(path)
+    }
+}
 
 fn reserve(caller: usize) -> LedgerOperation {
     let action = TenantAction::Reserve { amount_microcents: 1, deadline: None };
@@ -32,46 +103,96 @@ fn rate(count: u64, elapsed: Duration) -> u64 {
 }
 
 /// A loop that writes as many bytes as a record has and syncs them, by `fsync` or by `fdatasync`.
-fn bare(folder: &Path, sync: impl Fn(&File) -> std::io::Result<()>) -> u64 {
+fn bare(folder: &Path, extra: Duration, sync: impl Fn(&File) -> io::Result<()>) -> u64 {
     let mut file = File::create(folder.join("bare")).unwrap();
-    let line = [b'x'; 320];
+    let line = [b'x'; RECORD_BYTES];
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed() < ROUND {
         file.write_all(&line).unwrap();
         sync(&file).unwrap();
+        thread::sleep(extra);
         count += 1;
     }
     rate(count, start.elapsed())
 }
 
-fn with_callers(folder: &Path, callers: usize) -> u64 {
+/// A ledger with one tenant a caller, what its callers do, and operations per second and per sync, times 10.
+fn measure(folder: &Path, extra: Duration, callers: usize, run: impl FnOnce(&Run)) -> [u64; 2] {
     let directory = folder.join("ledger");
-    let ledger = DurableLedger::open(&directory).unwrap();
-    for caller in 0..callers {
+    let slow = Slow { extra, syncs: Arc::default() };
+    let options = DurableOptions::new().storage(Arc::new(slow.clone()));
+    let ledger = Arc::new(DurableLedger::open_with(&directory, options).unwrap());
+    let opening = (0..callers).map(|caller| {
         let (tenant, initial_microcents) = (format!("tenant-{caller}"), i64::MAX / 128);
         let open =
             LedgerOperation::Open { tenant, parent: None, initial_microcents, now: 0, key: None };
-        ledger.apply(&open).unwrap().unwrap();
-    }
-    let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
+        ledger.submit(&open).unwrap()
+    });
+    opening.collect::<Vec<_>>().into_iter().for_each(|it| drop(it.wait().unwrap().unwrap()));
+    let whole = Run { ledger, callers, stop: Arc::default(), count: Arc::default() };
+    slow.syncs.store(0, Ordering::Relaxed);
     let start = Instant::now();
+    run(&whole);
+    let (count, elapsed) = (whole.count.load(Ordering::Relaxed), start.elapsed());
+    let per_sync = 10 * count / slow.syncs.load(Ordering::Relaxed).max(1);
+    let segments = std::fs::read_dir(directory.join("log")).unwrap();
+    let lines = segments.map(|it| it.unwrap()).filter(|it| {
+        let name = it.file_name();
+        !name.to_string_lossy().contains("head")
+    });
+    let bytes: u64 = lines.map(|it| it.metadata().unwrap().len()).sum();
+    let record = usize::try_from(bytes / (count + callers as u64)).unwrap();
+    assert!(record.abs_diff(RECORD_BYTES) < 40, "a record has {record} bytes, not {RECORD_BYTES}");
+    drop(whole);
+    std::fs::remove_dir_all(directory).unwrap();
+    [rate(count, elapsed), per_sync]
+}
+
+#[derive(Clone)]
+struct Run {
+    ledger: Arc<DurableLedger>,
+    callers: usize,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
+}
+
+fn threads(run: &Run) {
     thread::scope(|scope| {
-        for caller in 0..callers {
-            let (ledger, stop, count, operation) = (&ledger, &stop, &count, reserve(caller));
+        for caller in 0..run.callers {
             scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    ledger.apply(&operation).unwrap().unwrap();
-                    count.fetch_add(1, Ordering::Relaxed);
+                let operation = reserve(caller);
+                while !run.stop.load(Ordering::Relaxed) {
+                    run.ledger.apply(&operation).unwrap().unwrap();
+                    run.count.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         thread::sleep(ROUND);
-        stop.store(true, Ordering::Relaxed);
+        run.stop.store(true, Ordering::Relaxed);
     });
-    let rate = rate(count.into_inner(), start.elapsed());
-    drop(ledger);
-    std::fs::remove_dir_all(directory).unwrap();
-    rate
+}
+
+/// On a runtime of two threads.
+fn tasks(run: &Run) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let spawn = |caller| {
+        let run = run.clone();
+        runtime.spawn(async move {
+            let operation = reserve(caller);
+            while !run.stop.load(Ordering::Relaxed) {
+                run.ledger.apply_async(&operation).await.unwrap().unwrap();
+                run.count.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    };
+    let tasks: Vec<_> = (0..run.callers).map(spawn).collect();
+    thread::sleep(ROUND);
+    run.stop.store(true, Ordering::Relaxed);
+    runtime.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
 }
 
 fn median(mut rates: Vec<u64>) -> u64 {
@@ -84,25 +205,48 @@ fn hundredths(of: u64, base: u64) -> String {
     format!("{}.{:02}x", ratio / 100, ratio % 100)
 }
 
-fn main() {
-    let folder = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
-    let (mut fsyncs, mut bares) = (Vec::new(), Vec::new());
-    let (mut ones, mut many) = (Vec::new(), Vec::new());
+fn table(folder: &Path, extra: Duration) {
+    let many = format!("durable ledger, {CALLERS}");
+    let names = [
+        "write + fsync, one after the other",
+        "write + fdatasync, one after the other",
+        "durable ledger, 1 caller",
+        &format!("{many} threads"),
+        &format!("{many} tasks"),
+    ];
+    let mut rates: [Vec<u64>; 5] = Default::default();
+    let mut groups: [Vec<u64>; 5] = Default::default();
     // Interleaved, so that a busy moment of the disk touches all of them.
     for _ in 0..ROUNDS {
-        fsyncs.push(bare(folder.path(), File::sync_all));
-        bares.push(bare(folder.path(), File::sync_data));
-        ones.push(with_callers(folder.path(), 1));
-        many.push(with_callers(folder.path(), CALLERS));
+        let round = [
+            [bare(folder, extra, File::sync_all), 10],
+            [bare(folder, extra, File::sync_data), 10],
+            measure(folder, extra, 1, threads),
+            measure(folder, extra, CALLERS, threads),
+            measure(folder, extra, CALLERS, tasks),
+        ];
+        for ([rate, group], (rates, groups)) in
+            round.into_iter().zip(rates.iter_mut().zip(&mut groups))
+        {
+            rates.push(rate);
+            groups.push(group);
+        }
     }
-    let [fsync, bare, one, many] = [fsyncs, bares, ones, many].map(median);
-    let line = |what: &str, rate: u64| {
-        let ratios = [fsync, bare].map(|base| hundredths(rate, base));
-        println!("{what:<36} {rate:>8} a second {:>8} {:>8}", ratios[0], ratios[1]);
-    };
-    println!("{:<56} {:>8} {:>8}", "", "fsync", "fdatasync");
-    line("write + fsync, one after the other", fsync);
-    line("write + fdatasync, one after the other", bare);
-    line("durable ledger, 1 caller", one);
-    line(&format!("durable ledger, {CALLERS} callers"), many);
+    let (rates, groups) = (rates.map(median), groups.map(median));
+    println!("\nsyncs take {} us more", extra.as_micros());
+    println!("{:<38} {:>8} {:>8} {:>9} {:>8}", "", "a second", "a sync", "fsync", "fdatasync");
+    for ((name, rate), group) in names.into_iter().zip(rates).zip(groups) {
+        let [fsync, fdatasync] = [rates[0], rates[1]].map(|base| hundredths(rate, base));
+        let group = format!("{}.{}", group / 10, group % 10);
+        println!("{name:<38} {rate:>8} {group:>8} {fsync:>9} {fdatasync:>8}");
+    }
+}
+
+fn main() {
+    let asked: Vec<u64> = std::env::args().skip(1).filter_map(|it| it.parse().ok()).collect();
+    let all = [0, 500, 1_000, 3_000];
+    let folder = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
+    for extra in if asked.is_empty() { &all[..] } else { &asked } {
+        table(folder.path(), Duration::from_micros(*extra));
+    }
 }

@@ -7,6 +7,8 @@ mod record;
 mod recover;
 mod replay;
 mod report;
+#[cfg(feature = "async")]
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +16,13 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use calybris_budget::{Applied, BudgetEngine, LedgerOperation, Refusal};
 use calybris_proof::chain::WalAnchor;
-use calybris_wal::{Retirement, Ticket, WalError, WalWriter};
-use serde_json::value::RawValue;
+use calybris_wal::{Ticket, WalError, WalWriter};
 
-use crate::durable::checkpoints::Known;
 use crate::error::PersistError;
 
 pub use checkpoints::CheckpointReport;
 pub use options::DurableOptions;
+use record::Record;
 pub use record::{LEDGER_RECORD_SCHEMA, LedgerRecord, Outcome};
 pub use report::{LedgerReport, ListedHold, RejectedCheckpoint};
 
@@ -63,12 +64,12 @@ pub struct DurableLedger {
     directory: PathBuf,
     options: DurableOptions,
     engine: BudgetEngine,
-    log: WalWriter<Box<RawValue>>,
+    log: WalWriter<Record>,
     order: Mutex<Order>,
     /// Set once the log fails: from then on there may be more in memory than on the disk.
     failed: AtomicBool,
-    /// Those known to be good. Held by the one checkpoint, or retirement, under way.
-    checkpoints: Mutex<Vec<Known>>,
+    /// The last entries of the checkpoints known to be good. Held by the one checkpoint under way.
+    checkpoints: Mutex<Vec<u64>>,
     report: LedgerReport,
 }
 
@@ -161,9 +162,9 @@ impl DurableLedger {
         let mut order = self.lock_order()?;
         let answer = self.engine.apply(operation);
         if self.options.record_all || record::changes_the_ledger(operation, &answer) {
-            let chained =
-                record::operation(&encoded, &answer).and_then(|it| Ok(self.log.enqueue(&it)?));
-            order.last = Some(chained.inspect_err(|_| self.fail())?);
+            let record = Record::Operation { operation: encoded, outcome: Outcome::of(&answer) };
+            let chained = self.log.enqueue(&record);
+            order.last = Some(chained.map_err(|error| self.failed(error))?);
         }
         Ok(Pending { ledger: self, ticket: order.last, answer })
     }
@@ -175,7 +176,14 @@ impl DurableLedger {
     /// [`PersistError::Busy`] while another checkpoint is under way; [`PersistError::Wal`], [`PersistError::Io`]. The
     /// ledger goes on as it was.
     pub fn checkpoint(&self) -> Result<CheckpointReport, PersistError> {
-        let mut good = self.lock_checkpoints()?;
+        let mut good = match self.checkpoints.try_lock() {
+            Ok(good) => good,
+            // A storage that panicked in an earlier one: what is known to be good still is.
+            Err(TryLockError::Poisoned(good)) => good.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(PersistError::Busy { path: self.directory.clone() });
+            }
+        };
         let order = self.lock_order()?;
         let (state, anchor) = self.engine.state_at(move || {
             let anchor = self.log.anchor();
@@ -186,58 +194,11 @@ impl DurableLedger {
         self.log.sync().map_err(|error| self.failed(error))?;
         let storage = &*self.options.storage;
         let saved = checkpoints::save(storage, &self.directory, anchor, &state)?;
-        let record = record::checkpoint(&saved)?;
+        let CheckpointReport { sequence, state_digest_hex, .. } = saved;
+        let record = Record::Checkpoint { sequence, state_digest_hex };
         self.log.append_durable(record).map_err(|error| self.failed(error))?;
-        checkpoints::retire(storage, &self.directory, &mut good, &saved)?;
+        checkpoints::retire(storage, &self.directory, &mut good, saved.sequence)?;
         Ok(saved)
-    }
-
-    /// Retires the beginning of the log: the whole segments before the older of the two checkpoints kept. Both are
-    /// read back first, and what goes is recorded in the log before it goes; a crash between is finished by the next
-    /// opening. From then on a restart needs one of the two, and refuses without. None when there is nothing to
-    /// retire: the log has too few segments, is one file, or fewer than two checkpoints are known since the ledger
-    /// was opened.
-    ///
-    /// What was retired can no longer be verified or replayed from this folder; `DurableOptions::archive` (feature
-    /// `archive`) keeps it in another one.
-    ///
-    /// # Errors
-    /// [`PersistError::Unrestorable`] when a checkpoint cannot be read back; [`PersistError::Busy`] during a
-    /// checkpoint; [`PersistError::Poisoned`]; [`PersistError::Wal`].
-    ///
-    /// ```
-    /// use calybris_budget::Call;
-    /// use calybris_persist::{DurableLedger, DurableOptions, PersistError};
-    ///
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// let options = || DurableOptions::new().segment_bytes(1_000);
-    /// let ledger = DurableLedger::open_with(folder.path(), options())?;
-    /// for number in 0..20 {
-    ///     ledger.open_tenant(&format!("desk-{number}"), None, 1_000, Call::default())?.unwrap();
-    /// }
-    /// let older = ledger.checkpoint()?;
-    /// assert!(ledger.retire()?.is_none(), "one checkpoint is not enough");
-    /// ledger.checkpoint()?;
-    /// let retired = ledger.retire()?.unwrap();
-    /// assert!(retired.sequence < older.sequence);
-    /// drop(ledger);
-    ///
-    /// let ledger = DurableLedger::open_with(folder.path(), options())?;
-    /// assert_eq!(ledger.report().log.after, retired.sequence);
-    /// assert_eq!(ledger.snapshot()?.tenants.len(), 20);
-    /// # Ok::<(), PersistError>(())
-    /// ```
-    pub fn retire(&self) -> Result<Option<Retirement>, PersistError> {
-        let good = self.lock_checkpoints()?;
-        drop(self.lock_order()?);
-        let [older, newest] = *good.as_slice() else { return Ok(None) };
-        let Some(plan) = self.log.retirable_before(older.sequence)? else { return Ok(None) };
-        for known in [older, newest] {
-            checkpoints::check(&*self.options.storage, &self.directory, known)?;
-        }
-        let record = record::retired(&plan, older.sequence)?;
-        self.log.append_durable(record).map_err(|error| self.failed(error))?;
-        Ok(self.log.retire_before(plan.sequence.saturating_add(1))?)
     }
 
     /// The head of the log, to be kept elsewhere.
@@ -253,17 +214,6 @@ impl DurableLedger {
         let last = self.lock_order()?.last;
         self.wait_durable(last)?;
         Ok(seen)
-    }
-
-    fn lock_checkpoints(&self) -> Result<MutexGuard<'_, Vec<Known>>, PersistError> {
-        match self.checkpoints.try_lock() {
-            Ok(good) => Ok(good),
-            // A storage that panicked in an earlier one: what is known to be good still is.
-            Err(TryLockError::Poisoned(good)) => Ok(good.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                Err(PersistError::Busy { path: self.directory.clone() })
-            }
-        }
     }
 
     fn lock_order(&self) -> Result<MutexGuard<'_, Order>, PersistError> {

@@ -4,16 +4,17 @@
 //! and will be written with its neighbours; whether it is in can be asked by its sequence or read back.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use calybris_kernel::{Decided, KernelDecision, KernelInput, PolicySnapshot};
 use calybris_proof::audit::AuditedRecord;
 use calybris_proof::chain::{ChainHash, WalAnchor};
 use serde::Serialize;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 
 use crate::entry::WalEntry;
 use crate::error::WalError;
-use crate::group::{Claim, Goal, Link};
+use crate::group::{Claim, Goal, GroupCommit, Link};
 use crate::options::WalOptions;
 use crate::recovery::WalReport;
 use crate::retire::Retirement;
@@ -98,7 +99,7 @@ impl<T> AsyncWalWriter<T> {
     /// # Errors
     /// As [`WalWriter::wait_durable`].
     pub async fn wait_durable(&self, ticket: Ticket) -> Result<(), WalError> {
-        self.reach(Goal::Durable(ticket.sequence)).await
+        self.writer.wait_durable_async(ticket).await
     }
 
     /// The sequence of the last entry, 0 for an empty log.
@@ -149,10 +150,42 @@ impl<T> AsyncWalWriter<T> {
     }
 
     async fn reach(&self, goal: Goal) -> Result<(), WalError> {
-        let group = &self.writer.group;
-        let lead = |claim: Claim| drop(spawn_blocking(move || claim.lead()));
-        std::future::poll_fn(|context| group.poll_reach(goal, context, lead)).await
+        reach(&self.writer.group, goal).await
     }
+}
+
+impl<T> WalWriter<T> {
+    /// As [`WalWriter::wait_durable`] for a task of tokio, which waits without blocking; dropping the future takes
+    /// nothing back. Threads and tasks may wait for the same log, and share a sync.
+    ///
+    /// # Errors
+    /// As [`WalWriter::wait_durable`].
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("log");
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use calybris_wal::{WalError, WalWriter};
+    ///
+    /// let log = WalWriter::<u32>::open(&path)?;
+    /// let ticket = log.enqueue(&7)?;
+    /// log.wait_durable_async(ticket).await?;
+    /// assert_eq!(log.durable_sequence(), 1);
+    ///
+    /// std::fs::remove_file(&path).unwrap();
+    /// let ticket = log.enqueue(&8)?;
+    /// let lost = log.wait_durable_async(ticket).await;
+    /// assert!(matches!(lost, Err(WalError::Poisoned { .. })));
+    /// # Ok::<(), WalError>(()) }).unwrap();
+    /// ```
+    pub async fn wait_durable_async(&self, ticket: Ticket) -> Result<(), WalError> {
+        reach(&self.group, Goal::Durable(ticket.sequence)).await
+    }
+}
+
+async fn reach(group: &Arc<GroupCommit>, goal: Goal) -> Result<(), WalError> {
+    let lead = |claim| drop(tokio::spawn(gather_and_lead(claim)));
+    std::future::poll_fn(|context| group.poll_reach(goal, context, lead)).await
 }
 
 impl<T: Serialize> AsyncWalWriter<T> {
@@ -246,6 +279,14 @@ impl<M: Serialize> AsyncWalWriter<AuditedRecord<M>> {
         let link = self.writer.group.chain(&payload::audited(&record)?)?;
         self.settle(self.writer.goal(link), link, record).await
     }
+}
+
+/// A task of its own, so that a lead never rests with a future that nobody polls.
+async fn gather_and_lead(mut claim: Claim) {
+    while claim.grows() {
+        yield_now().await;
+    }
+    drop(spawn_blocking(move || claim.lead()));
 }
 
 /// As [`verify_wal`](crate::verify_wal), off the runtime's own threads.

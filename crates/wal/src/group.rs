@@ -1,14 +1,17 @@
 //! The writer's core: entries are chained under a lock, and written and synced in groups.
 //!
 //! A caller that needs its entry written or durable either finds that done, waits for the caller that is at
-//! the file (the leader), or becomes the leader and takes everything chained so far with it. Nobody waits
-//! for a timer: while one group is being synced, the next one forms.
+//! the file (the leader), or becomes the leader and takes everything chained so far with it. While one
+//! group is being synced, the next one forms.
 
 #[cfg(any(feature = "async", loom))]
 mod claim;
+mod progress;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 
@@ -16,16 +19,17 @@ use crate::chain::Head;
 use crate::error::WalError;
 use crate::line::{self, MAX_ENTRY_BYTES};
 use crate::output::Output;
-use crate::primitive::{Condvar, Mutex, MutexGuard, lock, wait, yield_now};
+use crate::primitive::{Mutex, Sole, lock, yield_now};
 
 #[cfg(feature = "async")]
 pub(crate) use claim::Claim;
+use progress::Progress;
 
 /// A buffer that grew beyond this for one group is not kept for the next.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
-/// How often a leader lets others chain before it goes to the file. Another round is nothing new to a model
-/// checker.
-const GATHERING_ROUNDS: u32 = if cfg!(loom) { 2 } else { 128 };
+/// How long a leader waits for others to chain, as parts of what the last sync took: in all, after the last one chained
+/// while the group is smaller than the one before, and otherwise.
+const GATHERING: [u32; 3] = [1, 16, 64];
 
 /// Where an entry was chained.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) sequence: u64,
     pub(crate) previous: ChainHash,
     pub(crate) hash: ChainHash,
+    /// More is buffered now than the options allow.
+    pub(crate) over: bool,
 }
 
 /// What a caller waits for, for every entry up to a sequence.
@@ -49,11 +55,18 @@ pub(crate) enum Goal {
 pub(crate) struct GroupCommit {
     path: PathBuf,
     /// Used by the leader only.
-    output: Mutex<Output>,
+    output: Sole<Output>,
     key: Option<ChainKey>,
     buffer_bytes: usize,
     state: Mutex<State>,
-    progress: Condvar,
+    progress: Progress,
+}
+
+/// What a group that was synced had and took.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    entries: u64,
+    time: Duration,
 }
 
 #[derive(Debug)]
@@ -64,26 +77,11 @@ struct State {
     pending: Vec<u8>,
     /// Kept for its capacity.
     spare: Vec<u8>,
-    /// The last sequence the operating system has.
-    written: u64,
-    /// The last sequence a sync covered.
-    durable: u64,
-    /// Entries in the last group that was synced.
-    group: u64,
-    /// A leader is at the file, or on the way to it.
-    led: bool,
+    /// The last group that was synced.
+    last: Last,
     failure: Option<String>,
     /// Of tasks that wait.
     wakers: Vec<Waker>,
-}
-
-impl State {
-    fn reached(&self, goal: Goal) -> bool {
-        match goal {
-            Goal::Written(sequence) => self.written >= sequence,
-            Goal::Durable(sequence) => self.durable >= sequence,
-        }
-    }
 }
 
 impl GroupCommit {
@@ -99,14 +97,12 @@ impl GroupCommit {
             head,
             pending: Vec::new(),
             spare: Vec::new(),
-            written: head.sequence,
-            durable: head.sequence,
-            group: 1,
-            led: false,
+            last: Last { entries: 1, time: Duration::ZERO },
             failure: None,
             wakers: Vec::new(),
         };
-        let (state, output, progress) = (Mutex::new(state), Mutex::new(output), Condvar::new());
+        let progress = Progress::new(head.sequence);
+        let (state, output) = (Mutex::new(state), Sole::new(output));
         Self { path, output, key, buffer_bytes, state, progress }
     }
 
@@ -117,7 +113,7 @@ impl GroupCommit {
 
     /// The last sequence known to be durable.
     pub(crate) fn durable(&self) -> u64 {
-        lock(&self.state).durable
+        self.progress.durable()
     }
 
     pub(crate) fn key(&self) -> Option<&ChainKey> {
@@ -129,7 +125,7 @@ impl GroupCommit {
         if let Some(reason) = &lock(&self.state).failure {
             return Err(self.poisoned(reason));
         }
-        lock(&self.output).check_lock()
+        self.output.take().check_lock()
     }
 
     /// Chains an entry. It is in the log from here on, in this order, unless a write fails.
@@ -149,54 +145,61 @@ impl GroupCommit {
         let hash = link_hash(&previous, payload, self.key.as_ref());
         line::write(&mut state.pending, sequence, &previous, &hash, payload);
         state.head = Head { sequence, hash };
-        Ok(Link { sequence, previous, hash })
-    }
-
-    /// What an append has to wait for when nothing durable was asked for: nothing while the buffer has room.
-    pub(crate) fn backpressure(&self) -> Goal {
-        let state = lock(&self.state);
-        if state.pending.len() > self.buffer_bytes {
-            Goal::Written(state.head.sequence)
-        } else {
-            Goal::Written(state.written)
-        }
+        self.progress.chain(sequence);
+        let over = state.pending.len() > self.buffer_bytes;
+        Ok(Link { sequence, previous, hash, over })
     }
 
     /// Returns when `goal` is reached, leading a group if nobody does.
     pub(crate) fn reach(&self, goal: Goal) -> Result<(), WalError> {
-        let mut state = lock(&self.state);
         loop {
-            if state.reached(goal) {
+            let ended = self.progress.ended();
+            if self.progress.is_reached(goal) {
                 return Ok(());
             }
-            if let Some(reason) = &state.failure {
-                return Err(self.poisoned(reason));
-            }
-            if state.led {
-                state = wait(&self.progress, state);
+            if self.progress.is_led() || !self.claim(goal)? {
+                self.progress.sleep(ended);
             } else {
-                state.led = true;
-                drop(state);
                 Lead::new(self).take(goal)?;
-                state = lock(&self.state);
             }
         }
     }
 
-    /// Lets callers that are about to chain join the group: until it is as large as the one before, and as
-    /// long as it grows, but not for ever.
-    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        for _ in 0..GATHERING_ROUNDS {
-            let before = state.head.sequence;
-            let as_before = before - state.written >= state.group;
-            drop(state);
+    /// Takes the lead if nobody has it and the goal is still to be reached.
+    fn claim(&self, goal: Goal) -> Result<bool, WalError> {
+        let state = lock(&self.state);
+        if self.progress.is_reached(goal) {
+            return Ok(false);
+        }
+        if let Some(reason) = &state.failure {
+            return Err(self.poisoned(reason));
+        }
+        let unled = !self.progress.is_led();
+        self.progress.set_led(true);
+        Ok(unled)
+    }
+
+    /// Lets callers that are about to chain join the group, as long as it grows, but not for longer than a sync takes.
+    /// Callers that were woken together come back together: a group smaller than the one before is given more time.
+    fn gather(&self, Last { entries, time }: Last) {
+        let [limit, if_small, if_not] = GATHERING.map(|part| time / part);
+        let (start, mut chained) = (Instant::now(), self.progress.chained());
+        let mut grown = start;
+        loop {
             yield_now();
-            state = lock(&self.state);
-            if as_before && state.head.sequence == before {
+            let (now, before) = (Instant::now(), chained);
+            chained = self.progress.chained();
+            if chained > before {
+                grown = now;
+            }
+            let group = chained - self.progress.written();
+            let patience = if group < entries { if_small } else { if_not };
+            // Another round is nothing new to a model checker, and one caller alone is not to wait for anybody.
+            let alone = group == 1 && entries <= 1;
+            if cfg!(loom) || alone || now - grown >= patience || now - start >= limit {
                 break;
             }
         }
-        state
     }
 
     fn poisoned(&self, reason: &str) -> WalError {
@@ -209,69 +212,72 @@ impl Drop for GroupCommit {
     fn drop(&mut self) {
         let sequence = self.head().sequence;
         let _ = self.reach(Goal::Written(sequence));
-        let _ = lock(&self.output).sync_head_file();
+        let _ = self.output.take().sync_head_file();
     }
 }
 
-/// The one caller at the file. Steps back when dropped, even by a panic of the storage.
+/// The one caller at the file. Steps back when dropped.
 struct Lead<'a> {
     group: &'a GroupCommit,
-    at_file: bool,
 }
 
 impl<'a> Lead<'a> {
-    /// `led` has been set by the caller.
+    /// The caller has taken the lead.
     fn new(group: &'a GroupCommit) -> Self {
-        Self { group, at_file: false }
+        Self { group }
     }
 
-    fn take(mut self, goal: Goal) -> Result<(), WalError> {
+    fn take(self, goal: Goal) -> Result<(), WalError> {
         let group = self.group;
         let sync = matches!(goal, Goal::Durable(_));
-        let mut state = lock(&group.state);
         if sync {
-            state = group.gather(state);
+            let last = lock(&group.state).last;
+            group.gather(last);
         }
+        let mut state = lock(&group.state);
         let spare = std::mem::take(&mut state.spare);
         let mut bytes = std::mem::replace(&mut state.pending, spare);
         let head = state.head;
         drop(state);
 
-        self.at_file = true;
-        let outcome = lock(&group.output).put(&bytes, head, sync, group.key.as_ref());
-        self.at_file = false;
+        let start = Instant::now();
+        let put = || group.output.take().put(&bytes, head, sync, group.key.as_ref());
+        // A storage that panics must not leave the others waiting; the panic goes on below.
+        let outcome = catch_unwind(AssertUnwindSafe(put));
 
         let mut state = lock(&group.state);
+        let entries = head.sequence - group.progress.written();
         #[cfg(feature = "observability")]
-        crate::observe::group(head.sequence - state.written, bytes.len(), sync, &outcome);
+        if let Ok(outcome) = &outcome {
+            crate::observe::group(entries, bytes.len(), sync, outcome);
+        }
         match &outcome {
-            Ok(()) => {
-                let entries = head.sequence - state.written;
-                state.written = head.sequence;
+            Ok(Ok(())) => {
+                group.progress.write(head.sequence);
                 if sync {
-                    state.group = entries;
-                    state.durable = head.sequence;
+                    state.last = Last { entries, time: start.elapsed() };
+                    group.progress.sync(head.sequence);
                 }
                 bytes.clear();
                 bytes.shrink_to(KEPT_BUFFER_BYTES);
                 state.spare = bytes;
             }
-            Err(error) => state.failure = Some(error.to_string()),
+            Ok(Err(error)) => state.failure = Some(error.to_string()),
+            Err(_) => state.failure = Some("the storage panicked".into()),
         }
-        outcome
+        drop(state);
+        drop(self);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.group.state);
-        if self.at_file {
-            state.failure = Some("the storage panicked".into());
-        }
-        state.led = false;
+        self.group.progress.set_led(false);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        self.group.progress.notify_all();
+        self.group.progress.end();
         wakers.into_iter().for_each(Waker::wake);
     }
 }

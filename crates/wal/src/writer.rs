@@ -176,7 +176,11 @@ impl<T> WalWriter<T> {
 
     /// Where the options want an appended entry.
     pub(crate) fn goal(&self, link: Link) -> Goal {
-        if self.sync_on_append { Goal::Durable(link.sequence) } else { self.group.backpressure() }
+        match link {
+            Link { sequence, .. } if self.sync_on_append => Goal::Durable(sequence),
+            Link { sequence, over: true, .. } => Goal::Written(sequence),
+            Link { over: false, .. } => Goal::Written(0),
+        }
     }
 
     /// The head, to be kept elsewhere.

@@ -22,13 +22,8 @@ impl DurableLedger {
         initial_microcents: i64,
         call: Call<'_>,
     ) -> Result<Result<Receipt, Refusal>, PersistError> {
-        self.receipt(&LedgerOperation::Open {
-            tenant: tenant_id.to_owned(),
-            parent: parent_id.map(str::to_owned),
-            initial_microcents,
-            now: call.now(),
-            key: call.key().map(str::to_owned),
-        })
+        let operation = open(tenant_id, parent_id, initial_microcents, call);
+        Ok(self.apply(&operation)?.map(receipt))
     }
 
     /// Asks a tenant to do something:
@@ -42,12 +37,7 @@ impl DurableLedger {
         action: &TenantAction,
         call: Call<'_>,
     ) -> Result<Result<Receipt, Refusal>, PersistError> {
-        self.receipt(&LedgerOperation::Tenant {
-            tenant: tenant_id.to_owned(),
-            action: *action,
-            now: call.now(),
-            key: call.key().map(str::to_owned),
-        })
+        Ok(self.apply(&perform(tenant_id, action, call))?.map(receipt))
     }
 
     /// Does something with an open hold:
@@ -61,12 +51,7 @@ impl DurableLedger {
         action: &HoldAction,
         call: Call<'_>,
     ) -> Result<Result<Receipt, Refusal>, PersistError> {
-        self.receipt(&LedgerOperation::Hold {
-            hold,
-            action: *action,
-            now: call.now(),
-            key: call.key().map(str::to_owned),
-        })
+        Ok(self.apply(&settle(hold, action, call))?.map(receipt))
     }
 
     /// Gives back every hold whose deadline is `now` or earlier:
@@ -81,17 +66,6 @@ impl DurableLedger {
             #[expect(clippy::unreachable, reason = "an expiry is answered with its holds")]
             Ok(Applied::Receipt(_)) | Err(_) => unreachable!(),
         }
-    }
-
-    fn receipt(
-        &self,
-        operation: &LedgerOperation,
-    ) -> Result<Result<Receipt, Refusal>, PersistError> {
-        Ok(self.apply(operation)?.map(|applied| match applied {
-            Applied::Receipt(receipt) => receipt,
-            #[expect(clippy::unreachable, reason = "only an expiry is answered with holds")]
-            Applied::Expired(_) => unreachable!(),
-        }))
     }
 
     /// The amounts of a tenant, none for one that does not exist.
@@ -134,5 +108,47 @@ impl DurableLedger {
     pub fn prove_conservation(&self) -> Result<ConservationProof, PersistError> {
         prove_snapshot(&self.snapshot()?)
             .map_err(|status| PersistError::NotConserved { path: self.directory.clone(), status })
+    }
+}
+
+pub(super) fn open(
+    tenant_id: &str,
+    parent_id: Option<&str>,
+    initial_microcents: i64,
+    call: Call<'_>,
+) -> LedgerOperation {
+    LedgerOperation::Open {
+        tenant: tenant_id.to_owned(),
+        parent: parent_id.map(str::to_owned),
+        initial_microcents,
+        now: call.now(),
+        key: call.key().map(str::to_owned),
+    }
+}
+
+pub(super) fn perform(tenant_id: &str, action: &TenantAction, call: Call<'_>) -> LedgerOperation {
+    LedgerOperation::Tenant {
+        tenant: tenant_id.to_owned(),
+        action: *action,
+        now: call.now(),
+        key: call.key().map(str::to_owned),
+    }
+}
+
+pub(super) fn settle(hold: u64, action: &HoldAction, call: Call<'_>) -> LedgerOperation {
+    LedgerOperation::Hold {
+        hold,
+        action: *action,
+        now: call.now(),
+        key: call.key().map(str::to_owned),
+    }
+}
+
+/// What an operation other than an expiry is answered with.
+pub(super) fn receipt(applied: Applied) -> Receipt {
+    match applied {
+        Applied::Receipt(receipt) => receipt,
+        #[expect(clippy::unreachable, reason = "only an expiry is answered with holds")]
+        Applied::Expired(_) => unreachable!(),
     }
 }

@@ -2,13 +2,11 @@
 
 use calybris_budget::{Applied, ExpiredHold, LedgerOperation, Limits, Receipt, Refusal};
 use calybris_kernel::digest::{CanonicalHasher, HexDigest};
-use calybris_proof::chain::ChainHash;
-use calybris_wal::{Retirement, WalError};
+use calybris_wal::WalError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::durable::Answer;
-use crate::durable::checkpoints::CheckpointReport;
 use crate::error::PersistError;
 
 /// The schema of [`LedgerRecord`], in the first entry of every log.
@@ -42,15 +40,6 @@ pub enum LedgerRecord {
         sequence: u64,
         /// The digest of the state.
         state_digest_hex: HexDigest,
-    },
-    /// The beginning of the log is being retired: after this record, and never without it.
-    Retired {
-        /// The last entry of what goes.
-        sequence: u64,
-        /// Its hash, which the rest of the log continues.
-        last_hash: ChainHash,
-        /// The last entry of the older of the two checkpoints that a restart has instead.
-        checkpoint: u64,
     },
 }
 
@@ -98,31 +87,26 @@ fn expired_digest(holds: &[ExpiredHold]) -> HexDigest {
     HexDigest::new(&hasher.finish())
 }
 
-/// [`LedgerRecord::Operation`] around an operation that is JSON already.
+/// A [`LedgerRecord`] to be written, around an operation that is JSON already.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Written<'a> {
-    Operation { operation: &'a RawValue, outcome: Outcome },
+pub(super) enum Record {
+    Begin { schema_version: &'static str, limits: Limits },
+    Operation { operation: Box<RawValue>, outcome: Outcome },
+    Checkpoint { sequence: u64, state_digest_hex: HexDigest },
 }
 
 /// The operation as it will stand in the log. Refuses what would not fit before it is applied: afterwards it
 /// could not be taken back.
 pub(crate) fn encode(operation: &LedgerOperation) -> Result<Box<RawValue>, PersistError> {
-    let encoded = raw(operation)?;
+    let encoded = to_raw_value(operation)
+        .map_err(|error| WalError::Unwritable { reason: error.to_string() })?;
     match encoded.get().len() {
         found if found > MAX_OPERATION_BYTES => {
             Err(PersistError::OperationTooLarge { found, limit: MAX_OPERATION_BYTES })
         }
         _ => Ok(encoded),
     }
-}
-
-/// The record of an encoded operation.
-pub(crate) fn operation(
-    operation: &RawValue,
-    answer: &Answer,
-) -> Result<Box<RawValue>, PersistError> {
-    raw(&Written::Operation { operation, outcome: Outcome::of(answer) })
 }
 
 /// Whether an operation without a record would be missed by a replay. A refusal without a key and an expiry of
@@ -140,25 +124,6 @@ pub(crate) fn changes_the_ledger(operation: &LedgerOperation, answer: &Answer) -
     }
 }
 
-pub(crate) fn begin(limits: Limits) -> Result<Box<RawValue>, PersistError> {
-    raw(&LedgerRecord::Begin { schema_version: LEDGER_RECORD_SCHEMA.to_owned(), limits })
-}
-
-pub(crate) fn checkpoint(saved: &CheckpointReport) -> Result<Box<RawValue>, PersistError> {
-    let CheckpointReport { sequence, state_digest_hex, .. } = *saved;
-    raw(&LedgerRecord::Checkpoint { sequence, state_digest_hex })
-}
-
-pub(crate) fn retired(plan: &Retirement, checkpoint: u64) -> Result<Box<RawValue>, PersistError> {
-    let Retirement { sequence, last_hash, .. } = *plan;
-    raw(&LedgerRecord::Retired { sequence, last_hash, checkpoint })
-}
-
-/// Whether this is an operation, without decoding it: how one begins is part of the format.
-pub(crate) fn is_operation(record: &RawValue) -> bool {
-    record.get().starts_with("{\"operation\":")
-}
-
-fn raw(record: &impl Serialize) -> Result<Box<RawValue>, PersistError> {
-    to_raw_value(record).map_err(|error| WalError::Unwritable { reason: error.to_string() }.into())
+pub(super) fn begin(limits: Limits) -> Record {
+    Record::Begin { schema_version: LEDGER_RECORD_SCHEMA, limits }
 }

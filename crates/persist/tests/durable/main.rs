@@ -15,6 +15,7 @@ mod hostile;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
-mod retirement;
+#[cfg(feature = "async")]
+mod tasks;
 #[cfg(test)]
 mod workload;

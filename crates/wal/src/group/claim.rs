@@ -16,8 +16,12 @@ impl GroupCommit {
         context: &mut Context<'_>,
         lead: impl FnOnce(Claim),
     ) -> Poll<Result<(), WalError>> {
+        if self.progress.is_reached(goal) {
+            return Poll::Ready(Ok(()));
+        }
         let mut state = lock(&self.state);
-        if state.reached(goal) {
+        // A group may have ended in between.
+        if self.progress.is_reached(goal) {
             return Poll::Ready(Ok(()));
         }
         if let Some(reason) = &state.failure {
@@ -26,10 +30,11 @@ impl GroupCommit {
         if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
             state.wakers.push(context.waker().clone());
         }
-        let unled = !std::mem::replace(&mut state.led, true);
+        let unled = !self.progress.is_led();
+        self.progress.set_led(true);
         drop(state);
         if unled {
-            lead(Claim { group: Some(Arc::clone(self)), goal });
+            lead(Claim { group: Some(Arc::clone(self)), goal, chained: 0 });
         }
         Poll::Pending
     }
@@ -40,9 +45,18 @@ impl GroupCommit {
 pub(crate) struct Claim {
     group: Option<Arc<GroupCommit>>,
     goal: Goal,
+    /// The last entry when `grows` was asked last.
+    chained: u64,
 }
 
 impl Claim {
+    /// Whether entries were chained since this was asked last: others may be about to join the group.
+    #[cfg(feature = "async")]
+    pub(crate) fn grows(&mut self) -> bool {
+        let chained = self.group.as_ref().map_or(0, |group| group.progress.chained());
+        std::mem::replace(&mut self.chained, chained) != chained
+    }
+
     /// Takes a group to the file. What went wrong is kept for those who wait.
     pub(crate) fn lead(mut self) {
         if let Some(group) = self.group.take() {

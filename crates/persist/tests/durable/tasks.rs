@@ -1,0 +1,125 @@
+//! Tasks of tokio on a durable ledger: acknowledged means durable, dropped means nothing, a failure is heard by all.
+
+use std::future::Future as _;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use calybris_budget::{Call, HoldAction, TenantAction};
+use calybris_persist::{DurableLedger, DurableOptions, PersistError};
+
+use crate::disk::{Disk, Fault};
+
+const TOP_UP: TenantAction = TenantAction::TopUp { amount_microcents: 1 };
+const TASKS: u64 = 16;
+const EACH: i64 = 10;
+
+fn open(disk: &Disk) -> Arc<DurableLedger> {
+    let options = DurableOptions::new().storage(Arc::new(disk.clone()));
+    Arc::new(DurableLedger::open_with(Path::new("ledger"), options).unwrap())
+}
+
+/// The machine goes down with nothing more written, and comes up again.
+fn crash(disk: &Disk, ledger: Arc<DurableLedger>) -> Arc<DurableLedger> {
+    disk.fail(1, Fault::FromThere, io::ErrorKind::Other);
+    drop(ledger);
+    disk.heal();
+    disk.crash();
+    open(disk)
+}
+
+fn topped_up(ledger: &DurableLedger, tenant: &str) -> i64 {
+    ledger.balances(tenant).unwrap().map_or(0, |it| it.remaining_microcents)
+}
+
+/// What each task was told before it was done or refused.
+async fn top_up(ledger: &Arc<DurableLedger>) -> Vec<(String, i64, Result<(), PersistError>)> {
+    let task = |number: u64| {
+        let (ledger, tenant) = (Arc::clone(ledger), format!("t{number}"));
+        tokio::spawn(async move {
+            let opened = ledger.open_tenant_async(&tenant, None, 0, Call::default()).await;
+            let (mut done, mut outcome) = (0, opened.map(|answer| assert!(answer.is_ok())));
+            while outcome.is_ok() && done < EACH {
+                let answer = ledger.perform_async(&tenant, &TOP_UP, Call::default()).await;
+                outcome = answer.map(|answer| assert!(answer.is_ok()));
+                done += i64::from(outcome.is_ok());
+            }
+            (tenant, done, outcome)
+        })
+    };
+    let tasks: Vec<_> = (0..TASKS).map(task).collect();
+    let mut told = Vec::new();
+    for task in tasks {
+        told.push(task.await.unwrap());
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_tasks_were_told_outlives_a_crash() {
+    let disk = Disk::default();
+    let ledger = open(&disk);
+    let threads = Arc::clone(&ledger);
+    let thread = std::thread::spawn(move || {
+        threads.open_tenant("thread", None, 5, Call::default()).unwrap().unwrap();
+    });
+    let told = top_up(&ledger).await;
+    thread.join().unwrap();
+    let reserve = TenantAction::Reserve { amount_microcents: 2, deadline: None };
+    let held = ledger.perform_async("thread", &reserve, Call::default()).await.unwrap().unwrap();
+    let hold = held.hold.unwrap();
+    let settled = ledger.settle_async(hold, &HoldAction::CommitHeld, Call::default()).await;
+    assert_eq!(settled.unwrap().unwrap().amount_microcents, 2);
+    let ledger = crash(&disk, ledger);
+    for (tenant, done, outcome) in told {
+        outcome.unwrap();
+        assert_eq!((topped_up(&ledger, &tenant), done), (10, EACH), "{tenant}");
+    }
+    assert_eq!(topped_up(&ledger, "thread"), 3);
+}
+
+#[tokio::test]
+async fn a_dropped_future_takes_nothing_back() {
+    let disk = Disk::default();
+    let ledger = open(&disk);
+    ledger.open_tenant("desk", None, 0, Call::default()).unwrap().unwrap();
+    drop(ledger.perform_async("desk", &TOP_UP, Call::default()));
+    assert_eq!(topped_up(&ledger, "desk"), 0, "never polled, never done");
+    {
+        let mut polled = std::pin::pin!(ledger.perform_async("desk", &TOP_UP, Call::default()));
+        assert!(polled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    ledger.perform_async("desk", &TOP_UP, Call::default()).await.unwrap().unwrap();
+    let ledger = crash(&disk, ledger);
+    assert_eq!(topped_up(&ledger, "desk"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_is_heard_by_every_task_and_ends_the_ledger() {
+    for call in 1..40 {
+        let disk = Disk::default();
+        let ledger = open(&disk);
+        disk.fail(call, Fault::Once, io::ErrorKind::Other);
+        let told = top_up(&ledger).await;
+        if !disk.heal() {
+            continue;
+        }
+        let first = |it: &Result<_, _>| matches!(it, Err(PersistError::Wal(_)));
+        assert!(told.iter().any(|(.., outcome)| first(outcome)), "call {call}: {told:?}");
+        for (tenant, _, outcome) in &told {
+            let error = outcome.as_ref().unwrap_err();
+            let heard = matches!(error, PersistError::Wal(_) | PersistError::Poisoned { .. });
+            assert!(heard, "call {call}, {tenant}: {error}");
+        }
+        let after = ledger.perform_async("t0", &TOP_UP, Call::default()).await;
+        assert!(matches!(after, Err(PersistError::Poisoned { .. })), "{after:?}");
+        assert!(matches!(ledger.balances("t0"), Err(PersistError::Poisoned { .. })));
+        let ledger = crash(&disk, ledger);
+        for (tenant, done, _) in told {
+            let found = topped_up(&ledger, &tenant);
+            // One more may have been under way.
+            assert!((0..=1).contains(&(found - done)), "{tenant}: {found} of {done}");
+        }
+    }
+}
