@@ -231,34 +231,51 @@ fn snapshots() {
     report("snapshot of 100,000 tenants (per tenant)", 100_000, a, b);
 }
 
-/// How long operations wait while another thread takes snapshots without end.
+/// How long operations take while another thread takes snapshots without end, and, for what the
+/// scheduler does to any two threads, while it merely works as long. An operation can wait for a
+/// snapshot at one lock alone, its tenant's, for as long as one tenant is read.
 fn stalls() {
     let names = names(100_000);
     let (ours, theirs) = engines(&names);
     let names = &names;
-    let ours = waits(
-        || drop(black_box(ours.snapshot())),
-        |turn| {
-            let (_, id) = ours.try_reserve(&names[turn * 7_919 % names.len()], 10);
-            black_box(ours.commit(id.unwrap(), 7));
-        },
-    );
-    let theirs = waits(
-        || drop(black_box(theirs.snapshot())),
-        |turn| {
-            if let (_, Some(id)) = theirs.try_reserve(&names[turn * 7_919 % names.len()], 10) {
-                black_box(theirs.commit(id, 7));
-            }
-        },
-    );
+    let on_ours = |turn: usize| {
+        let (_, id) = ours.try_reserve(&names[turn * 7_919 % names.len()], 10);
+        black_box(ours.commit(id.unwrap(), 7));
+    };
+    let on_theirs = |turn: usize| {
+        if let (_, Some(id)) = theirs.try_reserve(&names[turn * 7_919 % names.len()], 10) {
+            black_box(theirs.commit(id, 7));
+        }
+    };
+    let other = BudgetEngine::new();
+    names.iter().for_each(|name| other.ensure_tenant(name, PLENTY));
     println!(
-        "reserve + commit during snapshots of 100,000 tenants       snapshots    p50      p99    p99.9   longest (us)"
+        "{:<58} {:>9} {:>6} {:>8} {:>8} {:>9} {:>8}",
+        "reserve + commit (us), beside snapshots of 100,000 tenants",
+        "snapshots",
+        "p50",
+        "p99",
+        "p99.9",
+        "longest",
+        "> 100 us"
     );
-    for (who, (taken, waits)) in [("ours", ours), ("published", theirs)] {
-        let at =
-            |share: f64| waits[((waits.len() - 1) as f64 * share) as usize].as_nanos() as f64 / 1e3;
+    let rows: [(&str, &(dyn Fn() + Sync), &dyn Fn(usize)); 4] = [
+        ("ours, of this ledger", &|| drop(black_box(ours.snapshot())), &on_ours),
+        ("ours, of another ledger (control)", &|| drop(black_box(other.snapshot())), &on_ours),
+        ("published, of this ledger", &|| drop(black_box(theirs.snapshot())), &on_theirs),
+        (
+            "published, of another ledger (control)",
+            &|| drop(black_box(other.snapshot())),
+            &on_theirs,
+        ),
+    ];
+    for (who, snapshot, operation) in rows {
+        let (taken, waits) = waits(snapshot, operation);
+        let us = |wait: Duration| wait.as_nanos() as f64 / 1e3;
+        let at = |share: f64| us(waits[((waits.len() - 1) as f64 * share) as usize]);
+        let long = waits.iter().filter(|wait| us(**wait) > 100.0).count();
         println!(
-            "{who:<58} {taken:>9} {:>6.2} {:>8.2} {:>8.1} {:>9.1}",
+            "{who:<58} {taken:>9} {:>6.2} {:>8.2} {:>8.1} {:>9.1} {long:>8}",
             at(0.5),
             at(0.99),
             at(0.999),
@@ -267,7 +284,7 @@ fn stalls() {
     }
 }
 
-fn waits(snapshot: impl Fn() + Sync, operation: impl Fn(usize)) -> (u64, Vec<Duration>) {
+fn waits(snapshot: &(dyn Fn() + Sync), operation: &dyn Fn(usize)) -> (u64, Vec<Duration>) {
     let (done, taken) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {

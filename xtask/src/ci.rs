@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "test", about: "the workspace, all features", run: test },
     Step { name: "release", about: "the kernel, optimized", run: test_release },
     Step { name: "loom", about: "interleavings", run: loom },
+    Step { name: "shuttle", about: "random schedules of whole histories", run: shuttle },
     Step { name: "fuzz", about: "seeds and random edits of them", run: || passed(fuzz::replay()) },
     Step { name: "docs", about: "rustdoc, every link", run: docs },
     Step { name: "examples", about: "each runs to its end", run: examples },
@@ -190,14 +191,25 @@ fn loom() -> Result<Outcome> {
     let tests = workspace.targets("test").filter(|(_, name)| name.ends_with("_loom"));
     let mut found = 0_u32;
     for (package, name) in tests {
-        let arguments = ["test", "--locked", "--release", "--target-dir", "target/loom"];
-        let mut command = shell::cargo(arguments)?;
-        command.args(["--package", &package.name, "--test", name]);
-        command.env("RUSTFLAGS", "--cfg loom").env("CARGO_PROFILE_RELEASE_LTO", "off");
-        shell::run(&mut command)?;
+        scheduled("loom", &package.name, name)?;
         found += 1;
     }
     if found == 0 { Err("no test is named *_loom".into()) } else { Ok(Outcome::Passed) }
+}
+
+/// The ledger's concurrent histories, each compared with the serial ones.
+fn shuttle() -> Result<Outcome> {
+    passed(scheduled("shuttle", "calybris-budget", "histories"))
+}
+
+/// A test with its locks and threads taken over by a checker, whose name is the compiler flag.
+fn scheduled(checker: &str, package: &str, test: &str) -> Result<()> {
+    let folder = format!("target/{checker}");
+    let arguments = ["test", "--locked", "--release", "--target-dir", &folder];
+    let mut command = shell::cargo(arguments)?;
+    command.args(["--package", package, "--test", test]);
+    command.env("RUSTFLAGS", format!("--cfg {checker}")).env("CARGO_PROFILE_RELEASE_LTO", "off");
+    shell::run(&mut command)
 }
 
 fn docs() -> Result<Outcome> {

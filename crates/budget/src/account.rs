@@ -103,6 +103,7 @@ impl Default for Account {
 
 impl Account {
     /// The length of what reserving and committing changes.
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) const CHANGING_BYTES: usize =
         std::mem::offset_of!(Self, holds) + Holds::CHANGING_BYTES;
 

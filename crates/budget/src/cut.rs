@@ -6,7 +6,7 @@
 //! epoch once, with its whole path locked, so it falls on one side of the cut as a whole; and one
 //! that starts after another has finished never falls on an earlier side.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::{
     account::{Account, Balances},
@@ -52,11 +52,25 @@ pub(crate) enum Picture {
     Everything(Box<Account>),
 }
 
-#[derive(Debug, Default)]
+/// Pictures by account index. A tree, because no operation shall wait for a table to grow.
+type Pictures = BTreeMap<u32, Option<Picture>>;
+
+/// Pictures are kept in this many places, so that an operation hardly ever needs the one a descheduled
+/// snapshot has locked. One under a checker, which looks at every lock.
+const SHELVES: usize = if cfg!(any(loom, shuttle)) { 1 } else { 256 };
+
+#[derive(Debug)]
 pub(crate) struct Cut {
     epoch: AtomicU32,
-    /// Pictures by account index, until the snapshot in progress fetches them.
-    kept: ShortMutex<HashMap<u32, Option<Picture>>>,
+    /// What the snapshot in progress has yet to fetch, by the low bits of the index.
+    kept: Box<[ShortMutex<Pictures>]>,
+}
+
+impl Default for Cut {
+    fn default() -> Self {
+        let kept = (0..SHELVES).map(|_| ShortMutex::default()).collect();
+        Self { epoch: AtomicU32::new(0), kept }
+    }
 }
 
 /// `None` for an account that is not there.
@@ -76,6 +90,10 @@ impl Cut {
         self.epoch.load(Ordering::Acquire)
     }
 
+    fn shelf(&self, index: u32) -> Option<&ShortMutex<Pictures>> {
+        self.kept.get(index as usize % SHELVES)
+    }
+
     /// To be called on every account of a path before it changes.
     #[inline]
     pub(crate) fn before_change(&self, epoch: u32, index: u32, account: &mut Account) {
@@ -88,7 +106,9 @@ impl Cut {
     fn enter_epoch(&self, epoch: u32, index: u32, account: &mut Account) {
         if let Some(depth) = Depth::of(epoch) {
             let before = picture(account, depth);
-            self.kept.lock().insert(index, before);
+            if let Some(shelf) = self.shelf(index) {
+                shelf.lock().insert(index, before);
+            }
         }
         account.epoch = epoch;
     }
@@ -103,7 +123,7 @@ impl Cut {
     /// The account as it was when the cut of `epoch` began.
     pub(crate) fn visit(&self, epoch: u32, index: u32, account: &mut Account) -> Option<Picture> {
         if account.epoch == epoch {
-            return self.kept.lock().remove(&index).flatten();
+            return self.shelf(index)?.lock().remove(&index).flatten();
         }
         account.epoch = epoch;
         picture(account, Depth::of(epoch)?)
@@ -112,6 +132,9 @@ impl Cut {
     /// Ends the cut; pictures nobody asked for are dropped.
     pub(crate) fn end(&self, epoch: u32) {
         self.epoch.store(epoch + 1, Ordering::Release);
-        self.kept.lock().clear();
+        for shelf in &self.kept {
+            let unasked = std::mem::take(&mut *shelf.lock());
+            drop(unasked);
+        }
     }
 }

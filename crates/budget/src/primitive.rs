@@ -64,17 +64,22 @@ impl<T> ShortMutex<T> {
 
     /// Two cores that take turns on every operation pay for moving the cache lines each time.
     /// Waiting a growing while, without touching the lock, lets the holder do several operations in
-    /// between and keeps the total near that of one thread. A holder that was descheduled, or is
-    /// copying a large account, is waited for asleep.
+    /// between. Long runs of the pause instruction are avoided: a hypervisor takes them for a deadlock
+    /// and takes the core away. A holder that was descheduled is waited for by giving it
+    /// the core, then asleep.
     #[cold]
     fn lock_contended(&self) -> ShortGuard<'_, T> {
-        const SPINS_LOG2: std::ops::Range<u32> = 3..11;
+        const SPINS_LOG2: std::ops::Range<u32> = 3..7;
+        const YIELDS: u32 = 64;
         const NAP: std::time::Duration = std::time::Duration::from_micros(50);
-        let mut waits = SPINS_LOG2;
+        let (mut waits, mut yields) = (SPINS_LOG2, 0..YIELDS);
         loop {
-            match waits.next() {
-                Some(spins_log2) => (0..1_u32 << spins_log2).for_each(|_| std::hint::spin_loop()),
-                None => std::thread::sleep(NAP),
+            if let Some(spins_log2) = waits.next() {
+                (0..1_u32 << spins_log2).for_each(|_| std::hint::spin_loop());
+            } else if yields.next().is_some() {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(NAP);
             }
             if let Some(guard) = self.0.try_lock() {
                 return guard;

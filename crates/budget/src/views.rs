@@ -77,8 +77,9 @@ impl Ledger {
         let noted = at_cut();
         views.extend_order(&self.store, accounts);
         for address in views.order.iter().filter_map(|index| self.store.address(*index)) {
-            let account = &mut address.cell.lock();
-            if let Some(picture) = self.store.cut.visit(epoch, address.index, account) {
+            // Shown when the tenant is free again: showing allocates, and may have to wait for memory.
+            let picture = self.store.cut.visit(epoch, address.index, &mut address.cell.lock());
+            if let Some(picture) = picture {
                 show(address.index, address.cell, picture);
             }
         }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use calybris_budget::{
-    BudgetEngine, BudgetSnapshot, ConservationStatus, conservation_status_for_snapshot,
+    BudgetEngine, BudgetSnapshot, ConservationStatus, OverrunPolicy, TenantState, TenantStatus,
+    conservation_status_for_snapshot,
 };
 use calybris_wal::storage::{Files, Storage};
 
@@ -79,7 +80,10 @@ fn check(snapshot: &BudgetSnapshot, path: &Path) -> Result<(), PersistError> {
 /// Saves what the ledger is now. The snapshot names no position in a log.
 ///
 /// # Errors
-/// [`PersistError::OpenHolds`] while holds are open, and nothing is written; then as [`save_snapshot`].
+/// [`PersistError::OpenHolds`] while holds are open; [`PersistError::MoreThanAmounts`] for a tenant with a
+/// parent, a status, a debt, an overrun policy, windows or keys: that takes a
+/// [`DurableLedger`](crate::DurableLedger). Nothing is written then. Otherwise as [`save_snapshot`]. A cap on
+/// what is reserved is not written either; set it again after a restart.
 ///
 /// ```
 /// use calybris_budget::BudgetEngine;
@@ -100,7 +104,7 @@ fn check(snapshot: &BudgetSnapshot, path: &Path) -> Result<(), PersistError> {
 /// # Ok::<(), PersistError>(())
 /// ```
 pub fn checkpoint(engine: &BudgetEngine, path: &Path) -> Result<(), PersistError> {
-    save_settled(engine.snapshot(), path)
+    save_settled(engine, engine.snapshot(), path)
 }
 
 /// Saves what the ledger is now as what it was after log entry `wal_sequence`. The caller sees to it that
@@ -115,14 +119,39 @@ pub fn checkpoint_with_wal(
 ) -> Result<(), PersistError> {
     let mut snapshot = engine.snapshot();
     snapshot.wal_high_watermark = Some(wal_sequence);
-    save_settled(snapshot, path)
+    save_settled(engine, snapshot, path)
 }
 
-fn save_settled(snapshot: BudgetSnapshot, path: &Path) -> Result<(), PersistError> {
-    match snapshot.active_reservations {
-        0 => save_snapshot(&snapshot, path),
-        count => Err(PersistError::OpenHolds { path: path.to_owned(), count }),
+fn save_settled(
+    engine: &BudgetEngine,
+    snapshot: BudgetSnapshot,
+    path: &Path,
+) -> Result<(), PersistError> {
+    if snapshot.active_reservations > 0 {
+        let count = snapshot.active_reservations;
+        return Err(PersistError::OpenHolds { path: path.to_owned(), count });
     }
+    // After the snapshot: what was set before it is still set, or was given up by the caller since.
+    for tenant in engine.state().tenants {
+        if let Some(what) = beyond_amounts(&tenant) {
+            let (path, tenant_id) = (path.to_owned(), tenant.tenant_id);
+            return Err(PersistError::MoreThanAmounts { path, tenant_id, what });
+        }
+    }
+    save_snapshot(&snapshot, path)
+}
+
+/// What a snapshot of amounts would lose of a tenant. A cap is a setting, and not asked for.
+fn beyond_amounts(tenant: &TenantState) -> Option<&'static str> {
+    let found = [
+        (tenant.parent_id.is_some(), "the parent"),
+        (tenant.status != TenantStatus::Active, "the status"),
+        (tenant.overdraft_microcents > 0, "the debt"),
+        (tenant.overrun_policy != OverrunPolicy::Refuse, "the overrun policy"),
+        (!tenant.windows.is_empty(), "the windows"),
+        (!tenant.keys.is_empty(), "the idempotency keys"),
+    ];
+    found.into_iter().find(|(has, _)| *has).map(|(_, what)| what)
 }
 
 /// Reads a snapshot and makes the ledger what it says.

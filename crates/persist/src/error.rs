@@ -58,6 +58,16 @@ pub enum PersistError {
         /// How many.
         count: u64,
     },
+    /// A tenant has more than amounts and a cap, which is all that this form of a snapshot knows.
+    #[error("{} was not written: it cannot keep {what} of tenant {tenant_id:?}", path.display())]
+    MoreThanAmounts {
+        /// The file.
+        path: PathBuf,
+        /// Whose.
+        tenant_id: String,
+        /// What would be lost.
+        what: &'static str,
+    },
     /// The log ends before the position the snapshot includes: entries are missing.
     #[error("{} includes log entries up to {watermark}, {} ends at {found}", snapshot.display(), log.display())]
     LogBehindSnapshot {

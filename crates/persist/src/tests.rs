@@ -218,6 +218,42 @@ fn a_file_left_beside_by_a_crash_does_no_harm() {
 }
 
 #[test]
+fn what_a_snapshot_of_amounts_would_lose_is_refused_by_name() {
+    use calybris_budget::{Call, OverrunPolicy, TenantAction, Window};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    let policy = OverrunPolicy::Overdraft { cap_microcents: 1 };
+    let window = Window::Fixed { length: 1 };
+    let at = Call::default();
+    let cases = [
+        ("the status", TenantAction::Freeze, at),
+        ("the overrun policy", TenantAction::SetOverrunPolicy { policy }, at),
+        ("the windows", TenantAction::SetWindow { window, limit_microcents: Some(9) }, at),
+        ("the idempotency keys", TenantAction::TopUp { amount_microcents: 1 }, at.with_key("k")),
+    ];
+    let refused = |engine: &BudgetEngine, lost: &str| {
+        let error = checkpoint(engine, &path).unwrap_err();
+        let named = matches!(&error, PersistError::MoreThanAmounts { what, .. } if *what == lost);
+        assert!(named && !path.exists(), "{lost}: {error}");
+    };
+    for (lost, action, call) in cases {
+        let engine = ledger(1);
+        engine.perform("tenant-000000", &action, call).unwrap();
+        refused(&engine, lost);
+    }
+    let engine = ledger(1);
+    engine.open_tenant("child", Some("tenant-000000"), 0, at).unwrap();
+    refused(&engine, "the parent");
+    let engine = ledger(1);
+    let (_, hold) = engine.try_reserve("tenant-000000", 1);
+    let owing = TenantAction::SetOverrunPolicy { policy: OverrunPolicy::Freeze };
+    engine.perform("tenant-000000", &owing, at).unwrap();
+    engine.commit(hold.unwrap(), i64::MAX / 2);
+    engine.perform("tenant-000000", &TenantAction::Thaw, at).unwrap();
+    refused(&engine, "the debt");
+}
+
+#[test]
 fn nothing_that_could_not_be_restored_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.json");
@@ -227,6 +263,8 @@ fn nothing_that_could_not_be_restored_is_written() {
     assert!(matches!(error, PersistError::OpenHolds { count: 1, .. }), "{error}");
     assert!(!path.exists());
     engine.release(hold.unwrap());
+    checkpoint(&engine, &path).unwrap();
+    engine.set_max_reserved_microcents("tenant-000000", 5);
     checkpoint(&engine, &path).unwrap();
     let foreign = BudgetSnapshot { version: 7, ..engine.snapshot() };
     save_snapshot(&foreign, &path).unwrap();
