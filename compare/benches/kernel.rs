@@ -53,8 +53,9 @@ fn calls(rounds: usize) {
     }
 }
 
+/// A million models and more are met in a round, so that no predictor remembers the gates of the round before.
 fn family(size: usize, eligible: Option<f64>) -> Family {
-    let requests = (200_000 / size).clamp(64, 2_000);
+    let requests = ((1 << 20) / size).clamp(64, 1 << 16);
     match eligible {
         None => Family::friendly(size, requests),
         Some(share) => Family::random(size, requests, share, size as u64),

@@ -54,7 +54,7 @@ impl<'a> Arithmetic<'a> {
     pub(crate) fn utility(&self, model: &KernelModel, cost: u64) -> i64 {
         match self.narrow_utility(model, cost) {
             Some(utility) => utility,
-            None => self.wide_utility(model, cost),
+            None => wide_utility(self.params, self.input, model, cost),
         }
     }
 
@@ -69,11 +69,6 @@ impl<'a> Arithmetic<'a> {
         let risk_penalty = u64::try_from(self.risk_penalty).ok()?;
         let loss = risk_penalty.checked_add(cost)?.checked_add(latency_penalty)?;
         Some(i64::try_from(gain).ok()? - i64::try_from(loss).ok()?)
-    }
-
-    #[cold]
-    fn wide_utility(&self, model: &KernelModel, cost: u64) -> i64 {
-        self.terms(model, cost).utility_microunits
     }
 
     /// The utility of `model` at `cost`. Every intermediate fits: value < 2^63, bps < 2^16, latency < 2^96.
@@ -91,6 +86,13 @@ impl<'a> Arithmetic<'a> {
             utility_microunits: difference(quality_adjusted, losses),
         }
     }
+}
+
+/// Given what the arithmetic is made of and not itself, so that its numbers can stay in registers.
+#[cold]
+#[inline(never)]
+fn wide_utility(params: &PolicyParams, input: &KernelInput, model: &KernelModel, cost: u64) -> i64 {
+    Arithmetic::new(params, input).terms(model, cost).utility_microunits
 }
 
 /// `gain − loss`, clamped to the `i64` range.

@@ -9,54 +9,86 @@ use crate::{
     PolicyParams, RejectionHistogram,
 };
 
-/// An eligible model. Fields are in ranking order, so that the derived order *is* the ranking:
-/// higher utility, lower cost, higher quality, lower id, and earlier position where ids repeat.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Candidate {
-    utility: Reverse<i64>,
+/// An eligible model.
+#[derive(Clone, Copy)]
+struct Candidate {
+    utility: i64,
     cost: u64,
-    quality: Reverse<u16>,
     model_id: u32,
     index: usize,
 }
 
 /// Ranks behind every eligible model, because their utilities are positive: the mark of an empty place.
-const NOBODY: Candidate =
-    Candidate { utility: Reverse(0), cost: 0, quality: Reverse(0), model_id: 0, index: usize::MAX };
+const NOBODY: Candidate = Candidate { utility: 0, cost: 0, model_id: 0, index: usize::MAX };
+
+impl Candidate {
+    #[inline(always)]
+    fn new(index: usize, model: &KernelModel, score: Score) -> Self {
+        let Score { cost, utility } = score;
+        Self { utility, cost, model_id: model.model_id, index }
+    }
+
+    /// Higher utility, then whatever breaks the tie.
+    #[inline(always)]
+    fn precedes(self, other: Self, models: &[KernelModel]) -> bool {
+        // Two empty places are no tie.
+        let tie = (self.utility == other.utility) & (self.utility > 0);
+        if tie { self.wins_tie(other, models) } else { self.utility > other.utility }
+    }
+
+    /// Lower cost, higher quality, lower id, and earlier position where ids repeat.
+    #[inline(always)]
+    fn wins_tie(self, other: Self, models: &[KernelModel]) -> bool {
+        let key = |candidate: Self| {
+            let quality = models.get(candidate.index).map(|model| Reverse(model.quality_bps));
+            (candidate.cost, quality, candidate.model_id, candidate.index)
+        };
+        key(self) < key(other)
+    }
+
+    /// `self` if it is `chosen`, else `other`, number by number: which of two models is better cannot be
+    /// predicted, and so the processor need not jump.
+    #[inline(always)]
+    fn or(self, chosen: bool, other: Self) -> Self {
+        Self {
+            utility: if chosen { self.utility } else { other.utility },
+            cost: if chosen { self.cost } else { other.cost },
+            model_id: if chosen { self.model_id } else { other.model_id },
+            index: if chosen { self.index } else { other.index },
+        }
+    }
+}
 
 /// The two best candidates met so far, in whatever order they were met.
 #[derive(Clone, Copy)]
-pub(crate) struct Ranking {
+pub(crate) struct Ranking<'a> {
+    models: &'a [KernelModel],
     best: Candidate,
     second: Candidate,
 }
 
-impl Ranking {
-    pub(crate) const EMPTY: Self = Self { best: NOBODY, second: NOBODY };
+impl<'a> Ranking<'a> {
+    #[inline(always)]
+    pub(crate) const fn new(models: &'a [KernelModel]) -> Self {
+        Self { models, best: NOBODY, second: NOBODY }
+    }
 
     /// Ranks an eligible model.
     #[inline(always)]
     pub(crate) fn consider(&mut self, index: usize, model: &KernelModel, score: Score) {
-        let candidate = Candidate {
-            utility: Reverse(score.utility),
-            cost: score.cost,
-            quality: Reverse(model.quality_bps),
-            model_id: model.model_id,
-            index,
-        };
-        if candidate < self.best {
-            self.second = self.best;
-            self.best = candidate;
-        } else if candidate < self.second {
-            self.second = candidate;
-        }
+        let candidate = Candidate::new(index, model, score);
+        let first = candidate.precedes(self.best, self.models);
+        let worse = self.best.or(first, candidate);
+        self.best = candidate.or(first, self.best);
+        let second = worse.precedes(self.second, self.models);
+        self.second = worse.or(second, self.second);
     }
 
     /// The utility of the second best, 0 while there is none.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn second_utility(&self) -> i64 {
-        self.second.utility.0
+        self.second.utility
     }
 
     /// The decision that follows; `refused_by` says why when nothing was ranked.
@@ -68,10 +100,25 @@ impl Ranking {
         seen: Seen,
         refused_by: impl FnOnce() -> KernelReason,
     ) -> KernelDecision {
-        if self.best == NOBODY {
-            return rejection(params, input, refused_by(), seen);
+        let (best, second) = (&self.best, &self.second);
+        let (action, reason) = if best.utility == 0 {
+            (KernelAction::Reject, refused_by())
+        } else if best.model_id == input.requested_model_id {
+            (KernelAction::ExecuteRequested, KernelReason::RequestedModelMaximizesUtility)
+        } else {
+            (KernelAction::Substitute, KernelReason::AlternativeMaximizesUtility)
+        };
+        // Nobody's numbers are those of a rejection.
+        KernelDecision {
+            action,
+            selected_model_id: best.model_id,
+            selected_model_index: saturate(best.index),
+            estimated_cost_microunits: best.cost,
+            expected_utility_microunits: best.utility,
+            counterfactual_model_id: second.model_id,
+            counterfactual_utility_microunits: second.utility,
+            ..rejection(params, input, reason, seen)
         }
-        selection(params, input, &self.best, &self.second, seen)
     }
 }
 
@@ -114,17 +161,23 @@ pub(crate) fn decide<A: Answer>(policy: &Policy<'_>, input: &KernelInput) -> A {
     let params = policy.params();
     match request_refusal(params, input) {
         Some(reason) => A::new(refuse(params, input, reason), DecisionTrace::default),
-        None => by_row(&Arithmetic::new(params, input), policy.models()),
+        None => by_row(params, input, policy.models()),
     }
 }
 
 /// Decides a request that is not refused outright, model by model.
-pub(crate) fn by_row<A: Answer>(arithmetic: &Arithmetic<'_>, models: &[KernelModel]) -> A {
+#[inline(never)]
+pub(crate) fn by_row<A: Answer>(
+    params: &PolicyParams,
+    input: &KernelInput,
+    models: &[KernelModel],
+) -> A {
+    let arithmetic = Arithmetic::new(params, input);
     let mut rejections = RejectionHistogram::default();
-    let mut ranking = Ranking::EMPTY;
+    let mut ranking = Ranking::new(models);
     let mut eligible = 0_usize;
     for (index, model) in models.iter().enumerate() {
-        match score(arithmetic, model) {
+        match score(&arithmetic, model) {
             Ok(score) => {
                 eligible += 1;
                 ranking.consider(index, model, score);
@@ -133,7 +186,6 @@ pub(crate) fn by_row<A: Answer>(arithmetic: &Arithmetic<'_>, models: &[KernelMod
         }
     }
     let seen = Seen { evaluated: saturate(models.len()), eligible: saturate(eligible) };
-    let Arithmetic { params, input, .. } = arithmetic;
     let decision = ranking.conclude(params, input, seen, || rejections.dominant_reason());
     A::new(decision, || seen.trace(rejections))
 }
@@ -166,32 +218,6 @@ pub(crate) fn refuse(
 #[inline(always)]
 pub(crate) fn saturate(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
-}
-
-#[inline(always)]
-fn selection(
-    params: &PolicyParams,
-    input: &KernelInput,
-    best: &Candidate,
-    second: &Candidate,
-    seen: Seen,
-) -> KernelDecision {
-    let (action, reason) = if best.model_id == input.requested_model_id {
-        (KernelAction::ExecuteRequested, KernelReason::RequestedModelMaximizesUtility)
-    } else {
-        (KernelAction::Substitute, KernelReason::AlternativeMaximizesUtility)
-    };
-    KernelDecision {
-        action,
-        reason,
-        selected_model_id: best.model_id,
-        selected_model_index: saturate(best.index),
-        estimated_cost_microunits: best.cost,
-        expected_utility_microunits: best.utility.0,
-        counterfactual_model_id: second.model_id,
-        counterfactual_utility_microunits: second.utility.0,
-        ..rejection(params, input, reason, seen)
-    }
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ mod columns;
 mod estimate;
 mod lanes;
 mod scan;
+mod tally;
 #[cfg(test)]
 #[expect(clippy::cast_possible_wrap, reason = "tests cut words to the width of a field")]
 mod tests;
@@ -21,19 +22,17 @@ use alloc::boxed::Box;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 use core::marker::PhantomData;
 
-use columns::{Chunk, Summary, WORD, chunks};
+use columns::{Chunk, SMALL, Small, Summary, chunks, small};
 use estimate::{PolicyScale, Scale};
 use lanes::{Lanes, Portable};
 use scan::Scan;
 
 use crate::arithmetic::Arithmetic;
 use crate::decide::{Answer, by_row, refuse, request_refusal};
-use crate::{DecisionTrace, KernelDecision, KernelInput, KernelModel, KernelReason, PolicyParams};
+use crate::{DecisionTrace, KernelDecision, KernelInput, KernelModel, PolicyParams};
 
 /// Catalogs up to this size are decided row by row.
-const TINY: usize = 8;
-/// Catalogs up to this size are stored a word to a chunk.
-const SMALL: usize = 4 * WORD;
+const TINY: usize = 4;
 
 /// A catalog's columns and the machine that reads them.
 #[derive(Debug)]
@@ -47,8 +46,8 @@ pub(crate) struct Fast {
 enum Layout {
     /// Too few models to gain from columns, or numbers too large for the estimate.
     Rows,
-    Small(PolicyScale, Box<[Chunk<1>]>),
-    Large(PolicyScale, Box<[Chunk<8>]>),
+    Small(PolicyScale, Box<[Small]>),
+    Large(PolicyScale, Box<[Chunk]>),
 }
 
 /// The widest lanes of this processor, found when the snapshot is built.
@@ -72,14 +71,14 @@ impl Machine {
 impl Fast {
     pub(crate) fn new(params: &PolicyParams, models: &[KernelModel]) -> Self {
         let summary = Summary::of(models);
-        let scale = PolicyScale::new(params, summary.shifts);
+        let scale = PolicyScale::new(params, &summary.widths).filter(|_| summary.bps_fit());
         let layout = match scale {
             None => Layout::Rows,
             Some(_) if models.len() <= TINY => Layout::Rows,
             Some(scale) if models.len() <= SMALL => {
-                Layout::Small(scale, chunks(models, &summary.shifts))
+                Layout::Small(scale, small(models, &summary.widths))
             }
-            Some(scale) => Layout::Large(scale, chunks(models, &summary.shifts)),
+            Some(scale) => Layout::Large(scale, chunks(models, &summary.widths)),
         };
         Self { machine: Machine::detect(), summary, layout }
     }
@@ -96,9 +95,6 @@ impl Fast {
             return A::new(refuse(params, input, reason), DecisionTrace::default);
         }
         match self.machine {
-            _ if matches!(self.layout, Layout::Rows) => {
-                by_row(&Arithmetic::new(params, input), models)
-            }
             #[cfg(all(feature = "simd", target_arch = "x86_64"))]
             Machine::Avx2(lanes) => {
                 let answer = PhantomData;
@@ -136,11 +132,14 @@ impl Fast {
         decisions: &mut [KernelDecision],
     ) {
         for (input, decision) in inputs.iter().zip(decisions) {
-            *decision = self.by_column(lanes, params, models, input);
+            *decision = match request_refusal(params, input) {
+                Some(reason) => refuse(params, input, reason),
+                None => self.by_column(lanes, params, models, input),
+            };
         }
     }
 
-    /// Decides a request by whatever way it takes.
+    /// Decides a request that is not refused outright.
     #[inline(always)]
     fn by_column<L: Lanes, A: Answer>(
         &self,
@@ -149,45 +148,24 @@ impl Fast {
         models: &[KernelModel],
         input: &KernelInput,
     ) -> A {
-        let arithmetic = match self.route(params, input) {
-            Route::Refused(reason) => {
-                return A::new(refuse(params, input, reason), DecisionTrace::default);
-            }
-            Route::Rows(arithmetic) => return by_row(&arithmetic, models),
-            Route::Columns(arithmetic) => arithmetic,
-        };
+        let arithmetic = Arithmetic::new(params, input);
+        if !Scale::fits(&arithmetic) {
+            return by_row(params, input, models);
+        }
         match &self.layout {
-            Layout::Rows => by_row(&arithmetic, models),
-            Layout::Small(scale, chunks) => {
-                each(lanes, chunks, Scan::new(arithmetic, &self.summary, scale, models))
+            Layout::Rows => by_row(params, input, models),
+            Layout::Small(scale, blocks) => {
+                let scan = Scan::new(arithmetic, &self.summary, scale, models);
+                match &**blocks {
+                    [block] => scan.block(lanes, block),
+                    blocks => scan.blocks(lanes, blocks),
+                }
             }
             Layout::Large(scale, chunks) => {
-                each(lanes, chunks, Scan::new(arithmetic, &self.summary, scale, models))
+                Scan::new(arithmetic, &self.summary, scale, models).chunks(lanes, chunks)
             }
         }
     }
-
-    /// Settled before the catalog is looked at: settled together with its layout, a small decision took a sixth
-    /// longer.
-    #[inline(always)]
-    fn route<'a>(&self, params: &'a PolicyParams, input: &'a KernelInput) -> Route<'a> {
-        if let Some(reason) = request_refusal(params, input) {
-            return Route::Refused(reason);
-        }
-        let arithmetic = Arithmetic::new(params, input);
-        if matches!(self.layout, Layout::Rows) || !Scale::fits(&arithmetic) {
-            return Route::Rows(arithmetic);
-        }
-        Route::Columns(arithmetic)
-    }
-}
-
-/// How a request is decided.
-enum Route<'a> {
-    /// Without a look at any model.
-    Refused(KernelReason),
-    Rows(Arithmetic<'a>),
-    Columns(Arithmetic<'a>),
 }
 
 /// What is compiled with AVX2 enabled: a closure would not be inlined into the function that has it. It holds
@@ -232,16 +210,4 @@ impl pulp::NullaryFnOnce for EachWithAvx2<'_> {
         let Self { fast, lanes, params, models, inputs, decisions } = self;
         fast.each_by_column(lanes, params, models, inputs, decisions);
     }
-}
-
-#[inline(always)]
-fn each<L: Lanes, A: Answer, const W: usize>(
-    lanes: L,
-    chunks: &[Chunk<W>],
-    mut scan: Scan<'_>,
-) -> A {
-    for (chunk, number) in chunks.iter().zip(0..) {
-        scan.chunk(lanes, chunk, number * W * WORD);
-    }
-    scan.finish()
 }

@@ -104,14 +104,14 @@ impl RejectionHistogram {
 
     /// The reason of a rejection: the gate with the most refusals, ties to the later row.
     pub(crate) fn dominant_reason(&self) -> KernelReason {
-        let mut dominant = (0, KernelReason::NoEnabledModel);
-        for (gate, reason) in Gate::DOMINANCE {
-            let count = self.count(gate);
-            if count > 0 && count >= dominant.0 {
-                dominant = (count, reason);
-            }
+        // The largest count with its precedence below it: the largest of these numbers has both.
+        let ranked = Gate::DOMINANCE.iter().zip(0_u32..);
+        let key = |((gate, _), rank): (&(Gate, _), u32)| u32::from(self.count(*gate)) << 8 | rank;
+        let highest = ranked.map(key).max().unwrap_or(0);
+        match Gate::DOMINANCE.get(highest as usize & 0xff) {
+            Some((_, reason)) if highest >> 8 > 0 => *reason,
+            _ => KernelReason::NoEnabledModel,
         }
-        dominant.1
     }
 }
 

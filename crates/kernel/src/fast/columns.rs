@@ -1,61 +1,89 @@
 //! The catalog turned on its side, once, when a snapshot is built.
 //!
-//! What is compared with a number (quality, latency, risk ceiling, prices) becomes columns of `u16`, of
-//! which one instruction reads sixteen. What is a set (capabilities, provider, regions) becomes bit
-//! planes: plane `b` has a bit for each model that has bit `b`, so that one word answers for 64 models.
+//! What is compared with a number (quality, latency, risk ceiling, prices) becomes columns of 15 bits, of
+//! which one instruction reads sixteen. What is a set of bits is stored by catalog size: in a small catalog
+//! beside its numbers, which decides without a loop over bits; in a large one as bit planes, of which a request
+//! needs few: plane `b` has a bit for each model that has bit `b`, so that one word answers for 64 models.
 
 use alloc::boxed::Box;
 use core::array::from_fn;
 
-use super::lanes::Column;
-use crate::KernelModel;
+use super::lanes::{Column, Providers, Row, Sets, halves, place, set_place};
+use crate::{KernelModel, MAX_PROVIDER_ID};
 
+/// Models to a block.
+pub(crate) const BLOCK: usize = 32;
 /// Models to a word.
-pub(crate) const WORD: usize = 64;
+pub(crate) const WORD: usize = 2 * BLOCK;
+/// Words to a chunk.
+pub(crate) const WORDS: usize = 8;
+/// Models to a chunk.
+pub(crate) const CHUNK: usize = WORDS * WORD;
 
-/// A word of models for each bit of a 64-bit set.
-pub(crate) type Planes<const W: usize> = [[u64; W]; 64];
+/// Catalogs up to this size store their sets as columns.
+pub(crate) const SMALL: usize = 256;
 
-/// The numeric fields of 32 models, half a word. A field that does not fit is shifted down by [`Shifts`].
+/// Bits of a number in a column: one is left for the sign of differences.
+pub(crate) const COLUMN_BITS: u32 = 15;
+/// Basis points have so many bits; a catalog or a request with more is decided by row.
+pub(crate) const BPS_WIDTH: u32 = 14;
+
+/// The numeric fields and the providers of 32 models. A column keeps the top 15 bits of a field whose
+/// largest value is as wide as [`Widths`] says.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Block {
     pub(crate) quality: Column,
-    pub(crate) risk_ceiling: Column,
     pub(crate) latency: Column,
+    pub(crate) risk_ceiling: Column,
+    pub(crate) providers: Providers,
     pub(crate) input_price: Column,
     pub(crate) output_price: Column,
 }
 
-/// `W` words of models. Small catalogs take one word at a time, large ones eight, which the vector
-/// units and + or as one or two registers.
+/// Thirty-two models of a small catalog.
 #[derive(Debug)]
-pub(crate) struct Chunk<const W: usize> {
-    pub(crate) enabled: [u64; W],
-    pub(crate) capability: Planes<W>,
-    /// For each four bits of a provider mask and each of their values, the models it admits: requests
-    /// allow many providers at once, and a look-up for four costs what a plane costs for one.
-    pub(crate) provider: [[[u64; W]; 16]; 16],
-    pub(crate) region: Planes<W>,
-    pub(crate) blocks: [[Block; 2]; W],
+pub(crate) struct Small {
+    pub(crate) enabled: u32,
+    pub(crate) block: Block,
+    /// What each model lacks: it offers a set that this has nothing in common with.
+    pub(crate) lacking: Sets,
+    pub(crate) regions: Sets,
 }
 
-/// By how many bits each column is shifted down so that its largest value fits 16.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Shifts {
+/// A word for each 64 models of a chunk.
+pub(crate) type Words = [u64; WORDS];
+
+/// Words of models for each bit of a 64-bit set.
+pub(crate) type Planes = [Words; 64];
+
+/// The models of a large catalog, 512 to a chunk.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) enabled: Words,
+    pub(crate) capabilities: Planes,
+    pub(crate) regions: Planes,
+    pub(crate) blocks: [[Block; 2]; WORDS],
+}
+
+/// How many bits the largest value of a field has. Narrow fields are shifted up, so that they too fill their
+/// column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Widths {
     pub(crate) latency: u32,
     pub(crate) input_price: u32,
     pub(crate) output_price: u32,
 }
 
-/// What is true of the whole catalog, and lets a request skip a gate.
+/// What is true of the whole catalog, and lets a request to a large one skip a gate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Summary {
-    pub(crate) shifts: Shifts,
-    pub(crate) disabled: u32,
+    pub(crate) widths: Widths,
+    pub(crate) enabled: u32,
     pub(crate) lowest_quality: u16,
     pub(crate) highest_quality: u16,
     pub(crate) lowest_risk_ceiling: u16,
+    pub(crate) highest_risk_ceiling: u16,
     pub(crate) highest_latency: u32,
     /// Capabilities that every model has.
     pub(crate) common_capabilities: u64,
@@ -70,11 +98,12 @@ pub(crate) struct Summary {
 impl Summary {
     pub(crate) fn of(models: &[KernelModel]) -> Self {
         let mut summary = Self {
-            shifts: Shifts::default(),
-            disabled: 0,
+            widths: Widths { latency: 0, input_price: 0, output_price: 0 },
+            enabled: 0,
             lowest_quality: u16::MAX,
             highest_quality: 0,
             lowest_risk_ceiling: u16::MAX,
+            highest_risk_ceiling: 0,
             highest_latency: 0,
             common_capabilities: u64::MAX,
             common_regions: u64::MAX,
@@ -83,66 +112,78 @@ impl Summary {
         };
         let (mut input_price, mut output_price) = (0, 0);
         for model in models {
-            summary.disabled = summary.disabled.saturating_add(u32::from(model.enabled == 0));
+            summary.enabled = summary.enabled.saturating_add(u32::from(model.enabled != 0));
             summary.lowest_quality = summary.lowest_quality.min(model.quality_bps);
             summary.highest_quality = summary.highest_quality.max(model.quality_bps);
             summary.lowest_risk_ceiling = summary.lowest_risk_ceiling.min(model.risk_ceiling_bps);
+            summary.highest_risk_ceiling = summary.highest_risk_ceiling.max(model.risk_ceiling_bps);
             summary.highest_latency = summary.highest_latency.max(model.p95_latency_ms);
             summary.common_capabilities &= model.capabilities;
             summary.common_regions &= model.region_mask;
             summary.regions |= model.region_mask;
-            summary.unknown_providers |= provider_bit(model).is_none();
+            summary.unknown_providers |= model.provider_id > MAX_PROVIDER_ID;
             input_price |= model.input_cost_microunits_per_million_tokens;
             output_price |= model.output_cost_microunits_per_million_tokens;
         }
-        summary.shifts = Shifts {
-            latency: excess_bits(summary.highest_latency.into()),
-            input_price: excess_bits(input_price),
-            output_price: excess_bits(output_price),
+        summary.widths = Widths {
+            latency: width(summary.highest_latency.into()),
+            input_price: width(input_price),
+            output_price: width(output_price),
         };
         summary
     }
+
+    /// Whether basis points fit the columns.
+    pub(crate) fn bps_fit(&self) -> bool {
+        (self.highest_quality | self.highest_risk_ceiling) >> BPS_WIDTH == 0
+    }
 }
 
-/// Bits beyond the sixteen of a column.
-const fn excess_bits(value: u64) -> u32 {
-    (u64::BITS - value.leading_zeros()).saturating_sub(u16::BITS)
+/// The bits of a number; 0 has one here, so that a shift by what 64 has more is a shift.
+const fn width(value: u64) -> u32 {
+    u64::BITS - (value | 1).leading_zeros()
 }
 
-/// The provider's bit in a mask, if it has one.
-fn provider_bit(model: &KernelModel) -> Option<u64> {
-    1_u64.checked_shl(model.provider_id.into())
+/// The top 15 bits of `value`, which is `width` bits wide.
+#[inline(always)]
+pub(crate) const fn top_bits(value: u64, width: u32) -> u16 {
+    (value.wrapping_shl(u64::BITS - width) >> (u64::BITS - COLUMN_BITS)) as u16
 }
 
-/// The chunks of a catalog, in order.
-pub(crate) fn chunks<const W: usize>(models: &[KernelModel], shifts: &Shifts) -> Box<[Chunk<W>]> {
-    models.chunks(WORD * W).map(|models| chunk(models, shifts)).collect()
+/// A small catalog, in order.
+pub(crate) fn small(models: &[KernelModel], widths: &Widths) -> Box<[Small]> {
+    let small = |models: &[KernelModel]| Small {
+        enabled: models.iter().rev().fold(0, |bits, m| bits << 1 | u32::from(m.enabled != 0)),
+        block: block(models, widths),
+        lacking: sets(models, |model| !model.capabilities),
+        regions: sets(models, |model| model.region_mask),
+    };
+    models.chunks(BLOCK).map(small).collect()
 }
 
-fn chunk<const W: usize>(models: &[KernelModel], shifts: &Shifts) -> Chunk<W> {
-    let words: [&[KernelModel]; W] =
+/// The chunks of a large catalog, in order.
+pub(crate) fn chunks(models: &[KernelModel], widths: &Widths) -> Box<[Chunk]> {
+    models.chunks(CHUNK).map(|models| chunk(models, widths)).collect()
+}
+
+fn chunk(models: &[KernelModel], widths: &Widths) -> Chunk {
+    let words: [&[KernelModel]; WORDS] =
         from_fn(|word| models.chunks(WORD).nth(word).unwrap_or_default());
     Chunk {
-        enabled: words.map(|models| bits_where(models, |model| model.enabled != 0)),
-        capability: planes(&words, |model| model.capabilities),
-        provider: provider_table(&provider_planes(&words)),
-        region: planes(&words, |model| model.region_mask),
+        enabled: words.map(|models| {
+            models.iter().rev().fold(0, |bits, model| bits << 1 | u64::from(model.enabled != 0))
+        }),
+        capabilities: planes(&words, |model| model.capabilities),
+        regions: planes(&words, |model| model.region_mask),
         blocks: words.map(|models| {
-            let (low, high) = models.split_at(models.len().min(WORD / 2));
-            [block(low, shifts), block(high, shifts)]
+            let (low, high) = models.split_at(models.len().min(BLOCK));
+            [block(low, widths), block(high, widths)]
         }),
     }
 }
 
-fn bits_where(models: &[KernelModel], holds: impl Fn(&KernelModel) -> bool) -> u64 {
-    models.iter().rev().fold(0, |bits, model| bits << 1 | u64::from(holds(model)))
-}
-
-fn planes<const W: usize>(
-    words: &[&[KernelModel]; W],
-    set: impl Fn(&KernelModel) -> u64,
-) -> Planes<W> {
-    let mut planes = [[0; W]; 64];
+fn planes(words: &[&[KernelModel]; WORDS], set: impl Fn(&KernelModel) -> u64) -> Planes {
+    let mut planes = [[0; WORDS]; 64];
     for (word, models) in words.iter().enumerate() {
         let mut rows = [0; 64];
         for (row, model) in rows.iter_mut().zip(*models) {
@@ -156,35 +197,6 @@ fn planes<const W: usize>(
         }
     }
     planes
-}
-
-/// As [`planes`] of the providers' bits: a model has one at most, so it is set where it belongs.
-fn provider_planes<const W: usize>(words: &[&[KernelModel]; W]) -> Planes<W> {
-    let mut planes = [[0; W]; 64];
-    for (word, models) in words.iter().enumerate() {
-        for (bit, model) in models.iter().enumerate() {
-            let plane = planes.get_mut(usize::from(model.provider_id));
-            if let Some(bits) = plane.and_then(|plane| plane.get_mut(word)) {
-                *bits |= 1 << bit;
-            }
-        }
-    }
-    planes
-}
-
-fn provider_table<const W: usize>(planes: &Planes<W>) -> [[[u64; W]; 16]; 16] {
-    let mut table = [[[0; W]; 16]; 16];
-    for (rows, planes) in table.iter_mut().zip(planes.chunks(4)) {
-        for (row, value) in rows.iter_mut().zip(0_u32..) {
-            let admitted = planes.iter().zip(0..).filter(|(_, bit)| value >> bit & 1 == 1);
-            for (plane, _) in admitted {
-                for (word, bits) in row.iter_mut().zip(plane) {
-                    *word |= bits;
-                }
-            }
-        }
-    }
-    table
 }
 
 /// Bit `j` of row `i` becomes bit `i` of row `j`, by swapping ever smaller squares (Warren, Hacker's
@@ -205,30 +217,53 @@ fn transpose(rows: &mut [u64; 64]) {
     }
 }
 
-fn block(models: &[KernelModel], shifts: &Shifts) -> Block {
+fn sets(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Sets {
+    let mut sets = Sets::default();
+    for (index, model) in models.iter().enumerate() {
+        let (row, lane) = set_place(index);
+        for (rows, half) in sets.0.iter_mut().zip(halves(set(model))) {
+            if let Some(place) = rows.get_mut(row).and_then(|row| row.get_mut(lane)) {
+                *place = half;
+            }
+        }
+    }
+    sets
+}
+
+fn block(models: &[KernelModel], widths: &Widths) -> Block {
     Block {
-        quality: column(models, |m| m.quality_bps),
-        risk_ceiling: column(models, |m| m.risk_ceiling_bps),
-        latency: column(models, |m| shifted(m.p95_latency_ms.into(), shifts.latency)),
+        quality: column(models, |m| top_bits(m.quality_bps.into(), BPS_WIDTH)),
+        latency: column(models, |m| top_bits(m.p95_latency_ms.into(), widths.latency)),
+        risk_ceiling: column(models, |m| top_bits(m.risk_ceiling_bps.into(), BPS_WIDTH)),
+        providers: providers(models),
         input_price: column(models, |m| {
-            shifted(m.input_cost_microunits_per_million_tokens, shifts.input_price)
+            top_bits(m.input_cost_microunits_per_million_tokens, widths.input_price)
         }),
         output_price: column(models, |m| {
-            shifted(m.output_cost_microunits_per_million_tokens, shifts.output_price)
+            top_bits(m.output_cost_microunits_per_million_tokens, widths.output_price)
         }),
     }
+}
+
+fn providers(models: &[KernelModel]) -> Providers {
+    let mut providers = Providers::default();
+    let places = providers.byte.iter_mut().zip(&mut providers.bit);
+    for ((byte, bit), model) in places.zip(models) {
+        let id = u8::try_from(model.provider_id).unwrap_or(u8::MAX);
+        *byte = if model.provider_id > MAX_PROVIDER_ID { Providers::UNKNOWN } else { id / 8 };
+        *bit = 1 << (id % 8);
+    }
+    providers
 }
 
 #[inline(always)]
 fn column(models: &[KernelModel], field: impl Fn(&KernelModel) -> u16) -> Column {
-    let mut column = Column::default();
-    for (lane, model) in column.as_flattened_mut().iter_mut().zip(models) {
-        *lane = field(model);
+    let mut column = [Row::default(); 2];
+    for (index, model) in models.iter().enumerate() {
+        let (row, lane) = place(index);
+        if let Some(number) = column.get_mut(row).and_then(|row| row.get_mut(lane)) {
+            *number = field(model);
+        }
     }
     column
-}
-
-#[inline(always)]
-fn shifted(value: u64, shift: u32) -> u16 {
-    u16::try_from(value >> shift).unwrap_or(u16::MAX)
 }

@@ -1,40 +1,45 @@
-//! Bounds before exactness: what a model costs and is worth, to within a few units in 65,536.
+//! Bounds before exactness: what a model costs and is worth, to within a few units in 32,768.
 //!
 //! Every term of the utility is a column times a number that the request and the policy fix. That number
-//! is brought to 16 bits, all with one unit of `2^unit` microunits, so that a term is one multiplication of
-//! `u16` that keeps the high half. The estimate is never above the truth, and its distance below is
-//! bounded by the constants here; whatever they cannot settle is computed exactly.
+//! is brought to 15 bits, all with one unit of `2^unit` microunits, so that a term is one multiplication of
+//! 16 bits. How far an estimate can be from the truth is bounded by the constants here; whatever they cannot
+//! settle is computed exactly.
 
-use super::columns::{Block, Shifts};
+use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Widths};
 use super::lanes::Lanes;
 use crate::PolicyParams;
 use crate::arithmetic::Arithmetic;
 
-/// A term is estimated from below by less than this many units: 1 for the bits its column lost, 1 for
-/// those its multiplier lost, 1 for the last rounding, and far less than 1 for the reciprocals below.
-const TERM_SLACK: u16 = 4;
+/// A term is below the truth by less than this many units: 1 for the bits its column lost, 1 for those its
+/// multiplier lost, ½ for the last rounding, and far less than ½ for the reciprocals below. It is above the
+/// truth by that last ½ at most.
+const TERM_SLACK: u16 = 3;
+/// A cost is above the truth by two halves at most.
+const COST_EXCESS: u16 = 1;
 /// Two terms, and two parts that are each rounded up to a whole microunit.
 const COST_SLACK: u16 = 2 * TERM_SLACK + 2;
-/// Cost, latency, and the risk penalty's own rounding.
-const LOSS_SLACK: u16 = COST_SLACK + TERM_SLACK + 1;
-/// `utility > margin − BELOW`: the loss may be larger, the gain smaller by its rounding to microunits.
-pub(crate) const BELOW: u16 = LOSS_SLACK + 1;
-/// `utility < margin + ABOVE`: the gain may be larger.
-pub(crate) const ABOVE: u16 = TERM_SLACK;
+/// `utility > margin − BELOW`: the loss may be larger by cost, latency and the risk penalty's rounding; the
+/// gain smaller by ½ and its rounding to microunits.
+pub(crate) const BELOW: u16 = COST_SLACK + TERM_SLACK + 1 + 2;
+/// `utility < margin + ABOVE`: the gain may be larger, the loss smaller by three halves.
+pub(crate) const ABOVE: u16 = TERM_SLACK + 2;
 
-/// Multipliers have 16 bits of fraction before they are brought to a common unit.
-const FRACTION_BITS: u32 = 16;
-/// `2^50 / 10^6`, for token prices: times a 32-bit count it stays below `2^62`.
+/// The largest number of a column, where sums saturate.
+const FULL: u16 = (1 << COLUMN_BITS) - 1;
+/// A product loses so many bits, so a multiplier is the worth of a column's unit times this power of two.
+const HALF: u32 = 15;
+/// `2^50 / 10^6`, for token prices: times a 32-bit count it stays below `2^63`.
 const PER_MILLION: u64 = (1 << PER_MILLION_BITS) / crate::TOKENS_PER_PRICE;
 const PER_MILLION_BITS: u32 = 50;
-/// `2^(64 + 16) / 10^8`, for two basis-point factors: the high half of a product has the fraction.
+/// How far a product with [`PER_MILLION`] is shifted for a price column as wide as [`COLUMN_BITS`] plus this.
+const PRICE_ROOM: u32 = PER_MILLION_BITS - HALF;
+/// `2^64 / 10^8` times what a quality column's multiplier has: the high half of a product remains.
 const PER_BPS_SQUARED: u64 = {
-    let exact = (1_u128 << (u64::BITS + FRACTION_BITS)) / crate::arithmetic::BPS_SQUARED as u128;
+    let exact = (1_u128 << (u64::BITS + HALF + BPS_WIDTH - COLUMN_BITS))
+        / crate::arithmetic::BPS_SQUARED as u128;
     assert!(exact < 1 << 63);
     high_half(exact << 64)
 };
-/// The widest shift of a price column that the multipliers have room for: prices below `2^50`.
-const MAX_PRICE_SHIFT: u32 = PER_MILLION_BITS - FRACTION_BITS;
 /// Values below `2^47` microunits, 140 million units of money, times 16 bits of confidence fit `u64`, and
 /// no utility can reach the clamp of `i64`, where utilities tie that an estimate would tell apart.
 const MAX_VALUE: u64 = 1 << 47;
@@ -42,18 +47,23 @@ const MAX_VALUE: u64 = 1 << 47;
 /// The part of the multipliers that the policy alone fixes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PolicyScale {
-    shifts: Shifts,
+    /// How far the products of token counts are shifted down.
+    input_price: u32,
+    output_price: u32,
     latency: u64,
 }
 
 impl PolicyScale {
     /// None when a price or the latency penalty is too large for 64-bit multipliers.
-    pub(crate) fn new(params: &PolicyParams, shifts: Shifts) -> Option<Self> {
+    pub(crate) fn new(params: &PolicyParams, widths: &Widths) -> Option<Self> {
         let penalty = params.latency_penalty_microunits_per_ms;
-        let latency_bits = FRACTION_BITS + shifts.latency;
-        let fits = shifts.input_price.max(shifts.output_price) <= MAX_PRICE_SHIFT
-            && penalty.leading_zeros() >= latency_bits;
-        fits.then(|| Self { shifts, latency: penalty << latency_bits })
+        let latency_bits = HALF + widths.latency - COLUMN_BITS;
+        let price = |width: u32| (PRICE_ROOM + COLUMN_BITS).checked_sub(width);
+        Some(Self {
+            input_price: price(widths.input_price)?,
+            output_price: price(widths.output_price)?,
+            latency: (penalty.leading_zeros() >= latency_bits).then(|| penalty << latency_bits)?,
+        })
     }
 }
 
@@ -67,50 +77,64 @@ pub(crate) struct Scale {
     output_price: u16,
     latency: u16,
     risk_penalty: u16,
-    /// None when no cost can exceed the budget.
-    budget: Option<u16>,
+    /// A cost above this is over the budget.
+    budget: u16,
+    /// A cost up to this, which may be negative, is within it.
+    safe_budget: u16,
 }
 
 impl Scale {
-    /// Whether a request is small enough for 64-bit multipliers.
+    /// Whether a request is small enough for 64-bit multipliers and the columns' basis points.
     #[inline(always)]
     pub(crate) fn fits(arithmetic: &Arithmetic<'_>) -> bool {
+        let input = arithmetic.input;
         arithmetic.value < MAX_VALUE
+            && (input.minimum_quality_bps | input.risk_bps) >> BPS_WIDTH == 0
     }
 
     #[inline(always)]
     pub(crate) fn new(arithmetic: &Arithmetic<'_>, policy: &PolicyScale) -> Self {
         let input = arithmetic.input;
-        // Microunits per unit of each column.
-        let tokens = |count: u32, shift: u32| {
-            (u64::from(count) * PER_MILLION) >> MAX_PRICE_SHIFT.saturating_sub(shift)
-        };
-        let input_price = tokens(input.input_tokens, policy.shifts.input_price);
-        let output_price = tokens(input.output_tokens, policy.shifts.output_price);
+        let price = |tokens: u32, shift| (u64::from(tokens) * PER_MILLION).wrapping_shr(shift);
+        let input_price = price(input.input_tokens, policy.input_price);
+        let output_price = price(input.output_tokens, policy.output_price);
         let worth = arithmetic.value * u64::from(input.confidence_bps);
         let quality = high_half(u128::from(worth) * u128::from(PER_BPS_SQUARED));
-        // The unit in which the largest of them takes 16 bits, and at least a microunit.
+        // The unit in which the largest of them takes 15 bits, and at least a microunit.
         let largest = quality | input_price | output_price | policy.latency;
-        let unit = (u64::BITS - u16::BITS).saturating_sub(largest.leading_zeros());
-        let units = |amount: u64| u16::try_from(amount >> unit).unwrap_or(u16::MAX);
+        let unit = (u64::BITS - HALF).saturating_sub(largest.leading_zeros());
+        #[expect(clippy::cast_possible_truncation, reason = "15 bits are left of the largest")]
+        let multiplier = |amount: u64| amount.wrapping_shr(unit) as u16;
+        let units = |amount: u64| in_units(amount, unit);
         let risk_penalty = u64::try_from(arithmetic.risk_penalty).unwrap_or(u64::MAX);
-        let budget = input.budget_limit_microunits;
+        let budget = units(input.budget_limit_microunits);
+        // Nothing costs more than all there is.
+        let unlimited = input.budget_limit_microunits == u64::MAX;
         Self {
             unit,
-            quality: units(quality),
-            input_price: units(input_price),
-            output_price: units(output_price),
-            latency: units(policy.latency),
+            quality: multiplier(quality),
+            input_price: multiplier(input_price),
+            output_price: multiplier(output_price),
+            latency: multiplier(policy.latency),
             risk_penalty: units(risk_penalty),
-            budget: (budget != u64::MAX).then(|| units(budget)),
+            // Of saturated numbers nothing is said.
+            budget: budget.saturating_add(COST_EXCESS).min(FULL),
+            safe_budget: if unlimited { FULL } else { budget.wrapping_sub(COST_SLACK) },
         }
     }
 
     /// A positive utility in whole units.
     #[inline(always)]
     pub(crate) fn in_units(&self, utility_microunits: i64) -> u16 {
-        u16::try_from(utility_microunits >> self.unit).unwrap_or(u16::MAX)
+        in_units(utility_microunits.unsigned_abs(), self.unit)
     }
+}
+
+/// Whole units, or as many as a column can tell apart.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "15 bits are left")]
+fn in_units(microunits: u64, unit: u32) -> u16 {
+    microunits.wrapping_shr(unit).min(u64::from(FULL)) as u16
 }
 
 const fn high_half(product: u128) -> u64 {
@@ -128,37 +152,41 @@ pub(crate) struct Estimate<V> {
     pub(crate) worthless: u32,
     /// Certainly worth something.
     pub(crate) worthy: u32,
-    /// Estimated utility in units, 0 where it is negative.
-    pub(crate) margin: [V; 2],
+    /// Estimated utility in units.
+    pub(crate) margins: [V; 2],
 }
 
 impl<V: Copy> Estimate<V> {
     #[inline(always)]
     pub(crate) fn of<L: Lanes<Vector = V>>(lanes: L, scale: &Scale, block: &Block) -> Self {
-        let input_cost = lanes.scale_two(&block.input_price, scale.input_price);
-        let output_cost = lanes.scale_two(&block.output_price, scale.output_price);
-        let cost = lanes.add_two(input_cost, output_cost);
-        let latency_penalty = lanes.scale_two(&block.latency, scale.latency);
-        let risk_penalty = [lanes.splat(scale.risk_penalty); 2];
-        let loss = lanes.add_two(lanes.add_two(cost, latency_penalty), risk_penalty);
-        let gain = lanes.scale_two(&block.quality, scale.quality);
-        let margin = lanes.sub_two(gain, loss);
-        let (over_budget, near_budget) = match scale.budget {
-            None => (0, 0),
-            Some(budget) => (
-                lanes.above(cost, budget),
-                match budget.checked_sub(COST_SLACK) {
-                    Some(surely_within) => lanes.above(cost, surely_within),
-                    None => u32::MAX,
-                },
-            ),
-        };
+        let (cost, margins) = estimates(lanes, scale, block);
+        let worthless = lanes.splat_two(0_u16.wrapping_sub(ABOVE - 1));
         Self {
-            over_budget,
-            near_budget,
-            worthless: lanes.above(lanes.sub_two(loss, gain), ABOVE - 1),
-            worthy: lanes.above(margin, BELOW - 1),
-            margin,
+            over_budget: lanes.above(cost, lanes.splat_two(scale.budget)),
+            near_budget: lanes.above(cost, lanes.splat_two(scale.safe_budget)),
+            worthless: lanes.above(worthless, margins),
+            worthy: lanes.above(margins, lanes.splat_two(BELOW - 1)),
+            margins,
         }
     }
+}
+
+/// The costs and the utilities of a block, in units.
+#[inline(always)]
+fn estimates<L: Lanes>(lanes: L, scale: &Scale, block: &Block) -> ([L::Vector; 2], [L::Vector; 2]) {
+    let input_cost = lanes.scale_two(&block.input_price, scale.input_price);
+    let output_cost = lanes.scale_two(&block.output_price, scale.output_price);
+    let cost = lanes.add_two(input_cost, output_cost);
+    let latency_penalty = lanes.scale_two(&block.latency, scale.latency);
+    let risk_penalty = lanes.splat_two(scale.risk_penalty);
+    let loss = lanes.add_two(lanes.add_two(latency_penalty, risk_penalty), cost);
+    let gain = lanes.scale_two(&block.quality, scale.quality);
+    (cost, lanes.sub_two(gain, loss))
+}
+
+/// The utilities of a block, in units.
+#[inline(always)]
+pub(crate) fn margins<L: Lanes>(lanes: L, scale: &Scale, block: &Block) -> [L::Vector; 2] {
+    let (_, margins) = estimates(lanes, scale, block);
+    margins
 }

@@ -2,9 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::columns::{Chunk, Planes, Shifts, Summary, WORD, chunks};
+use super::columns::{
+    BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Planes, Summary, WORD, Widths, Words as Word,
+    chunks, small,
+};
 use super::estimate::{ABOVE, BELOW, Estimate, PolicyScale, Scale};
-use super::lanes::{Lanes, Portable};
+use super::lanes::{Lanes, Portable, Providers, Sets, halves, place, set_place};
 use super::*;
 use crate::KernelDecision;
 use support::cases::{Case, Words};
@@ -32,10 +35,17 @@ proptest! {
         check(&Words(seed).case(size));
     }
 
-    /// Brings the columns and the multipliers to both sides of the limits of the estimate.
+    /// Brings the columns and the multipliers to both sides of the limits of the estimate, in catalogs of
+    /// every layout.
     #[test]
-    fn every_tier_decides_as_the_reference(seed: u64, size in 9_usize..40, bit in 0_u32..64) {
+    fn every_tier_decides_as_the_reference(
+        seed: u64,
+        small in 5_usize..40,
+        large in 255_usize..700,
+        bit in 0_u32..64,
+    ) {
         let mut words = Words(seed);
+        let size = if words.chance(25) { large } else { small };
         let mut case = words.case(size);
         let edge = (1_u64 << bit).wrapping_sub(words.upto(2)).wrapping_add(1);
         case.params.hard_risk_limit_bps = u16::MAX;
@@ -58,14 +68,14 @@ proptest! {
     fn estimates_bracket_the_truth(seed: u64, size in 1_usize..=32) {
         let case = Words(seed).case(size);
         let arithmetic = Arithmetic::new(&case.params, &case.input);
-        let shifts = Summary::of(&case.models).shifts;
-        let Some(policy) = PolicyScale::new(&case.params, shifts) else { return Ok(()) };
-        if !Scale::fits(&arithmetic) {
+        let summary = Summary::of(&case.models);
+        let Some(policy) = PolicyScale::new(&case.params, &summary.widths) else { return Ok(()) };
+        if !Scale::fits(&arithmetic) || !summary.bps_fit() {
             return Ok(());
         }
         let scale = Scale::new(&arithmetic, &policy);
-        let chunk: &Chunk<1> = &chunks(&case.models, &shifts)[0];
-        let estimate = Estimate::of(Portable, &scale, &chunk.blocks[0][0]);
+        let small = &small(&case.models, &summary.widths)[0];
+        let estimate = Estimate::of(Portable, &scale, &small.block);
         let unit = 1_i128 << scale.unit;
         for (index, model) in case.models.iter().enumerate() {
             let exact = reference::terms(&case.params, model, &case.input);
@@ -77,7 +87,8 @@ proptest! {
             prop_assert!(utility <= 0 || !bit(estimate.worthless));
             prop_assert!(utility > 0 || !bit(estimate.worthy));
             if bit(estimate.worthy) {
-                let margin = i128::from(estimate.margin[index / 16][index % 16]);
+                let (row, lane) = place(index);
+                let margin = i128::from(estimate.margins[row][lane]);
                 prop_assert!(utility > (margin - i128::from(BELOW)) * unit);
                 prop_assert!(utility < (margin + i128::from(ABOVE)) * unit);
             }
@@ -85,84 +96,184 @@ proptest! {
     }
 
     #[test]
-    fn lanes_agree(a: [u16; 16], b: [u16; 16], bits: u16, zeros: u16) {
-        let blank = |row: [u16; 16]| {
-            let mut row = row;
-            for (lane, value) in row.iter_mut().enumerate() {
-                *value *= zeros >> lane & 1;
+    fn lanes_agree(
+        rows: [[u16; 16]; 4],
+        sparse: [u16; 2],
+        byte: [u8; 32],
+        bit: [u8; 32],
+        sets: [[[u32; 8]; 4]; 2],
+        thin: [[[u32; 8]; 4]; 2],
+        mask: u64,
+        bits: u32,
+    ) {
+        let [a, b, c, d] = rows;
+        // Numbers that are not negative, some of them 0 and some of them equal.
+        let mut numbers = [[a, b], [c, d]].map(|rows| rows.map(|row| row.map(|n| n >> 1)));
+        for (index, row) in numbers.as_flattened_mut().iter_mut().enumerate() {
+            for (lane, number) in row.iter_mut().enumerate() {
+                *number *= sparse[index % 2] >> lane & 1;
             }
-            row
-        };
-        let plain = every_operation(Portable, &a, &blank(b), bits);
-        let second = Portable.second_largest(Portable.load(&a));
+        }
+        let providers = Providers { byte: byte.map(|byte| byte & 0x87), bit };
+        let mut sets = Sets(sets);
+        for (set, thin) in sets.0.as_flattened_mut().iter_mut().zip(thin.as_flattened()) {
+            for (set, thin) in set.iter_mut().zip(thin) {
+                *set &= thin & thin.rotate_left(7);
+            }
+        }
+        let few = mask & mask.rotate_left(5) & mask.rotate_left(9);
+        let inputs = Inputs { rows, numbers, providers, sets, bits, masks: [mask, few] };
+        let plain = every_operation(Portable, &inputs);
+        let [x, y] = numbers;
+        let second = Portable.second_largest(x, y);
         #[cfg(all(feature = "simd", target_arch = "x86_64"))]
         if let Machine::Avx2(lanes) = Machine::detect() {
-            prop_assert_eq!(every_operation(lanes, &a, &blank(b), bits), plain.clone());
-            prop_assert!(lanes.second_largest(lanes.load(&a)) <= second);
+            prop_assert_eq!(every_operation(lanes, &inputs), plain.clone());
+            // What each lane saw: its largest number first.
+            let sorted = |pick: fn(u16, u16) -> u16| {
+                [0, 1].map(|row| core::array::from_fn(|lane| pick(x[row][lane], y[row][lane])))
+            };
+            let (firsts, seconds) = (sorted(u16::max), sorted(u16::min));
+            let wide = lanes.second_largest(lanes.load_two(&firsts), lanes.load_two(&seconds));
+            prop_assert_eq!(wide, second);
         }
-        let mut sorted = a;
+        let mut sorted: Vec<_> = numbers.into_iter().flatten().flatten().collect();
         sorted.sort_unstable();
-        prop_assert_eq!(second, sorted[14]);
-        for (lane, nonzero) in blank(b).into_iter().map(|value| value != 0).enumerate() {
-            prop_assert_eq!(plain.1 >> (lane + 16) & 1 == 1, nonzero);
+        prop_assert_eq!(second, sorted[62]);
+        let (rows, masks) = plain;
+        for model in 0..32 {
+            let holds = |mask: u32| mask >> model & 1 == 1;
+            let (row, lane) = place(model);
+            prop_assert_eq!(holds(masks[0]), x[row][lane] > y[row][lane]);
+            prop_assert_eq!(rows[row][lane], x[row][lane] * (bits >> model & 1) as u16);
+            let byte = usize::from(providers.byte[model]);
+            let allowed = byte < 8 && mask >> (8 * byte) & u64::from(providers.bit[model]) != 0;
+            prop_assert_eq!(holds(masks[1]), !allowed);
+            let (row, lane) = set_place(model);
+            let [low, high] = halves(few);
+            let [lower, upper] = inputs.sets.0;
+            let disjoint = lower[row][lane] & low == 0 && upper[row][lane] & high == 0;
+            prop_assert_eq!(holds(masks[2]), disjoint);
         }
     }
 
     #[test]
-    fn columns_hold_the_catalog(seed: u64, size in 0_usize..600) {
+    fn columns_hold_the_catalog(seed: u64, size in 0_usize..1_100) {
         let Case { models, .. } = Words(seed).case(size);
-        let shifts = Summary::of(&models).shifts;
-        check_columns::<1>(&models, &shifts);
-        check_columns::<8>(&models, &shifts);
+        let widths = Summary::of(&models).widths;
+        check_small(&models, &widths);
+        check_chunks(&models, &widths);
     }
 }
 
-fn every_operation<L: Lanes>(
-    lanes: L,
-    a: &[u16; 16],
-    b: &[u16; 16],
-    bits: u16,
-) -> (Vec<[u16; 16]>, u32) {
-    let (x, y) = (lanes.load(a), lanes.load(b));
-    let rows = [
-        lanes.splat(bits),
-        lanes.mul_high(x, y),
-        lanes.add(x, y),
-        lanes.sub(x, y),
-        lanes.max(x, y),
-        lanes.select(bits, x),
-    ];
-    (rows.map(|row| lanes.store(row)).to_vec(), lanes.nonzero(x, y))
+/// One model lacks one bit, and the request asks for it; then its provider's, and one region's.
+#[test]
+fn every_bit_of_a_set_decides() {
+    for (size, bit) in [5, 40, 300].into_iter().flat_map(|size| (0..64).map(move |bit| (size, bit)))
+    {
+        let mut case = Words(bit).case(size);
+        case.params.hard_risk_limit_bps = u16::MAX;
+        case.params.minimum_confidence_bps = 0;
+        case.input.required_capabilities = 1 << bit;
+        case.input.allowed_provider_mask = !(1 << bit);
+        case.input.required_region_mask = 1 << bit;
+        for (index, model) in case.models.iter_mut().enumerate() {
+            model.capabilities = if index % 5 == 1 { !(1 << bit) } else { u64::MAX };
+            model.region_mask = if index % 5 == 2 { !(1 << bit) } else { u64::MAX };
+            model.provider_id = if index % 5 == 3 { bit as u16 } else { (bit as u16 + 1) % 64 };
+        }
+        check(&case);
+    }
 }
 
-fn check_columns<const W: usize>(models: &[KernelModel], shifts: &Shifts) {
-    let chunks = chunks::<W>(models, shifts);
-    assert_eq!(chunks.len(), models.len().div_ceil(W * WORD));
+struct Inputs {
+    rows: [[u16; 16]; 4],
+    numbers: [[[u16; 16]; 2]; 2],
+    providers: Providers,
+    sets: Sets,
+    bits: u32,
+    masks: [u64; 2],
+}
+
+fn every_operation<L: Lanes>(lanes: L, inputs: &Inputs) -> (Vec<[u16; 16]>, [u32; 5]) {
+    let [x, y] = [&inputs.numbers[0], &inputs.numbers[1]].map(|rows| lanes.load_two(rows));
+    let wild = lanes.load_two(&[inputs.rows[0], inputs.rows[1]]);
+    let difference = lanes.sub_two(x, y);
+    let [low, high] = lanes.select(x, inputs.bits);
+    let [larger, smaller] = lanes.sort(x[0], y[0]);
+    let rows = [
+        low,
+        high,
+        larger,
+        smaller,
+        lanes.splat(inputs.rows[0][0]),
+        lanes.share(x[0], y[1]),
+        lanes.add(x[0], y[1]),
+        lanes.sub(x[0], y[1]),
+    ];
+    let [mask, few] = inputs.masks;
+    let masks = [
+        lanes.above(x, y),
+        lanes.outside(&inputs.providers, mask),
+        lanes.disjoint(&inputs.sets, few),
+        lanes.above(difference, wild),
+        lanes.above(wild, difference),
+    ];
+    (rows.map(|row| lanes.store(row)).to_vec(), masks)
+}
+
+fn check_small(models: &[KernelModel], widths: &Widths) {
+    let blocks = small(models, widths);
+    assert_eq!(blocks.len(), models.len().div_ceil(BLOCK));
     for (index, model) in models.iter().enumerate() {
-        let chunk = &chunks[index / (W * WORD)];
-        let (word, bit) = (index / WORD % W, index % WORD);
-        let set = |words: &[u64; W]| words[word] >> bit & 1 == 1;
-        let mask = |planes: &Planes<W>| {
+        let (small, index) = (&blocks[index / BLOCK], index % BLOCK);
+        assert_eq!(small.enabled >> index & 1 == 1, model.enabled != 0);
+        let (row, lane) = set_place(index);
+        let set = |Sets([lower, upper]): &Sets| {
+            u64::from(lower[row][lane]) | u64::from(upper[row][lane]) << 32
+        };
+        assert_eq!(set(&small.lacking), !model.capabilities);
+        assert_eq!(set(&small.regions), model.region_mask);
+        check_block(&small.block, index, model, widths);
+    }
+}
+
+fn check_chunks(models: &[KernelModel], widths: &Widths) {
+    let chunks = chunks(models, widths);
+    assert_eq!(chunks.len(), models.len().div_ceil(CHUNK));
+    for (index, model) in models.iter().enumerate() {
+        let chunk = &chunks[index / CHUNK];
+        let (word, bit) = (index % CHUNK / WORD, index % WORD);
+        let set = |words: &Word| words[word] >> bit & 1 == 1;
+        let mask = |planes: &Planes| {
             (0..64).fold(0_u64, |mask, plane| mask | u64::from(set(&planes[plane])) << plane)
         };
         assert_eq!(set(&chunk.enabled), model.enabled != 0);
-        assert_eq!(mask(&chunk.capability), model.capabilities);
-        assert_eq!(mask(&chunk.region), model.region_mask);
-        for (group, rows) in chunk.provider.iter().enumerate() {
-            for (value, row) in rows.iter().enumerate() {
-                let provider = usize::from(model.provider_id);
-                let admitted = provider / 4 == group && value >> (provider % 4) & 1 == 1;
-                assert_eq!(set(row), admitted);
-            }
-        }
-        let block = &chunk.blocks[word][bit / 32];
-        let lane = |column: &[[u16; 16]; 2]| u64::from(column[bit % 32 / 16][bit % 16]);
-        assert_eq!(lane(&block.quality), u64::from(model.quality_bps));
-        assert_eq!(lane(&block.risk_ceiling), u64::from(model.risk_ceiling_bps));
-        assert_eq!(lane(&block.latency), u64::from(model.p95_latency_ms) >> shifts.latency);
-        let input = model.input_cost_microunits_per_million_tokens;
-        assert_eq!(lane(&block.input_price), input >> shifts.input_price);
-        let output = model.output_cost_microunits_per_million_tokens;
-        assert_eq!(lane(&block.output_price), output >> shifts.output_price);
+        assert_eq!(mask(&chunk.capabilities), model.capabilities);
+        assert_eq!(mask(&chunk.regions), model.region_mask);
+        check_block(&chunk.blocks[word][bit / BLOCK], bit % BLOCK, model, widths);
     }
+}
+
+fn check_block(block: &Block, index: usize, model: &KernelModel, widths: &Widths) {
+    let (row, lane) = place(index);
+    let check = |column: &[[u16; 16]; 2], value: u64, width: u32| {
+        let top = u128::from(value) << COLUMN_BITS >> width;
+        assert_eq!(u128::from(column[row][lane]), top & 0x7fff, "{value} of {width} bits");
+    };
+    check(&block.quality, model.quality_bps.into(), BPS_WIDTH);
+    check(&block.risk_ceiling, model.risk_ceiling_bps.into(), BPS_WIDTH);
+    check(&block.latency, model.p95_latency_ms.into(), widths.latency);
+    check(&block.input_price, model.input_cost_microunits_per_million_tokens, widths.input_price);
+    check(
+        &block.output_price,
+        model.output_cost_microunits_per_million_tokens,
+        widths.output_price,
+    );
+    let Providers { byte, bit } = block.providers;
+    for provider in 0..64 {
+        let found = byte[index] == provider / 8 && bit[index] == 1 << (provider % 8);
+        assert_eq!(found, u16::from(provider) == model.provider_id);
+    }
+    assert_eq!(byte[index] >= 0x80, model.provider_id > 63);
 }
