@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{Result, fuzz, msrv, powerset, shell, tidy};
+use crate::{Result, cross, fuzz, msrv, powerset, shell, tidy};
 
 /// A step of the gate.
 struct Step {
@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     Step { name: "docs", about: "rustdoc, every link", run: docs },
     Step { name: "examples", about: "each runs to its end", run: examples },
     Step { name: "msrv", about: "the oldest supported compiler", run: oldest_compiler },
+    Step { name: "cross", about: "the known decisions, on 32 bits", run: other_words },
 ];
 
 /// `cargo xtask ci [--only STEP]... [--keep-going] [--list]`
@@ -121,12 +122,16 @@ fn tool(probe: &mut Command, command: &mut Command, install: &str) -> Result<Out
     if shell::succeeds(probe) {
         return passed(shell::run(command));
     }
-    let missing = format!("not installed; `{install}`");
-    if std::env::var_os("CI").is_some() {
-        Err(missing.into())
-    } else {
-        Ok(Outcome::Skipped(missing))
-    }
+    missing(format!("not installed; `{install}`"))
+}
+
+/// Skips a step for want of a tool; under `CI` that fails it.
+fn missing(what: String) -> Result<Outcome> {
+    if std::env::var_os("CI").is_some() { Err(what.into()) } else { Ok(Outcome::Skipped(what)) }
+}
+
+fn other_words() -> Result<Outcome> {
+    if cross::in_the_gate()? { Ok(Outcome::Passed) } else { missing(cross::HOW_TO_GET.into()) }
 }
 
 fn fmt() -> Result<Outcome> {
@@ -168,6 +173,13 @@ const NO_ALLOC: &str = "xtask/no-alloc/Cargo.toml";
 /// A library for a machine without an operating system: it has its own panic handler and no
 /// allocator, so it builds only if nothing below it brings std or alloc along.
 fn no_alloc() -> Result<Outcome> {
+    let mut tree = shell::cargo(["tree", "--locked", "--package", "calybris-kernel"])?;
+    tree.args(["--no-default-features", "--edges", "normal", "--depth", "1", "--prefix", "none"]);
+    let tree = shell::output(&mut tree)?;
+    let names = tree.lines().filter_map(|line| line.split_once(' ')).map(|(name, _)| name);
+    if !names.eq(["calybris-kernel", "sha2"]) {
+        return Err(format!("the kernel needs more than sha2: {}", tree.replace('\n', ", ")).into());
+    }
     cargo(["build", "--locked", "--manifest-path", NO_ALLOC, "--target-dir", "target/no-alloc"])
 }
 

@@ -1,6 +1,7 @@
 //! Every known decision on other processors: other word sizes, other endianness, no operating system.
 //!
-//! The standard library of each target is built from source, so that one compiler package serves them all.
+//! A target that rustup has installed is compiled with it. For any other the standard library is built from source, so
+//! that one compiler package of Debian serves them all.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,9 +92,6 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
         let names = TARGETS.map(|target| target.name).join(", ");
         return Err(format!("no such target; there are: {names}").into());
     }
-    if !Path::new(COMPILER).exists() {
-        return Err(format!("{COMPILER} is missing; on Debian: {INSTALL}").into());
-    }
     let mut failed = Vec::new();
     let mut rows = Vec::new();
     for target in chosen {
@@ -113,16 +111,39 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
 }
 
+/// What the gate runs: words of 32 bits with the standard library, at the price of one compiler and a C library.
+const IN_THE_GATE: &str = "i686-unknown-linux-gnu";
+/// What the gate's target needs.
+pub(crate) const HOW_TO_GET: &str = "no compiler or C library for 32-bit x86; \
+    `rustup target add i686-unknown-linux-gnu` or Debian's rustc-web and rust-web-src, and libc6-dev-i386 lib32gcc-12-dev";
+
+/// Runs the gate's target; `false` where its tools are missing.
+pub(crate) fn in_the_gate() -> Result<bool> {
+    let library = Path::new("/usr/lib32/crt1.o").exists();
+    let compiler = installed(IN_THE_GATE)? || Path::new(COMPILER).exists();
+    if !(library && compiler) {
+        return Ok(false);
+    }
+    main(&[IN_THE_GATE.to_owned()]).map(|()| true)
+}
+
+/// Whether rustup has the target's standard library.
+fn installed(target: &str) -> Result<bool> {
+    let mut rustc = shell::command("rustc")?;
+    let folder = shell::output(rustc.args(["--print", "target-libdir", "--target", target]))?;
+    Ok(Path::new(folder.trim()).exists())
+}
+
 /// Builds and runs the cases on one target; how many were decided, all of them right.
 fn cases(target: &Target) -> Result<u32> {
     let output = match &target.runs_on {
-        Runner::Here => shell::output(&mut program(target.name, false, None)?)?,
+        Runner::Here => shell::output(&mut program(target.name, None)?)?,
         Runner::Native { linker } => {
-            shell::output(&mut program(target.name, true, Some((linker, None)))?)?
+            shell::output(&mut program(target.name, Some((linker, None)))?)?
         }
         Runner::User { linker, emulator, prefix } => {
             let runner = format!("{emulator} -L {prefix}");
-            shell::output(&mut program(target.name, true, Some((linker, Some(runner))))?)?
+            shell::output(&mut program(target.name, Some((linker, Some(runner))))?)?
         }
         Runner::Board => board(target.name)?,
         Runner::Wasm => wasm(target.name)?,
@@ -132,24 +153,24 @@ fn cases(target: &Target) -> Result<u32> {
     Ok(line.trim().parse()?)
 }
 
-fn cargo(manifest: &str, command: &str, from_source: Option<&str>) -> Result<Command> {
+/// Cargo for `target`, which needs `crates` from source where it is not installed.
+fn cargo(manifest: &str, command: &str, target: &str, crates: &str) -> Result<Command> {
     let mut cargo = shell::cargo([command, "--quiet", "--release", "--manifest-path", manifest])?;
-    cargo.args(["--target-dir", "target/cross"]);
-    if let Some(crates) = from_source {
+    cargo.args(["--target-dir", "target/cross", "--target", target]);
+    if !installed(target)? {
+        if !Path::new(COMPILER).exists() {
+            let get = format!("`rustup target add {target}`, or on Debian: {INSTALL}");
+            return Err(format!("no standard library for {target}; {get}").into());
+        }
         cargo.env("RUSTC", COMPILER).env("RUSTC_BOOTSTRAP", "1").args(["-Z", crates]);
     }
     Ok(cargo)
 }
 
 /// The program for targets with an operating system.
-fn program(
-    target: &str,
-    from_source: bool,
-    tools: Option<(&str, Option<String>)>,
-) -> Result<Command> {
-    let crates = from_source.then_some("build-std=std,panic_abort");
-    let mut command = cargo("cross/Cargo.toml", "run", crates)?;
-    command.args(["--features", "std", "--target", target]);
+fn program(target: &str, tools: Option<(&str, Option<String>)>) -> Result<Command> {
+    let mut command = cargo("cross/Cargo.toml", "run", target, "build-std=std,panic_abort")?;
+    command.args(["--features", "std"]);
     if let Some((linker, runner)) = tools {
         command.env(variable(target, "LINKER"), linker);
         if let Some(runner) = runner {
@@ -161,10 +182,8 @@ fn program(
 
 /// The firmware, on an emulated Cortex-M4.
 fn board(target: &str) -> Result<String> {
-    let manifest = "examples/embedded/Cargo.toml";
-    let mut build = cargo(manifest, "build", Some("build-std=core"))?;
-    build.env(variable(target, "LINKER"), lld()?);
-    shell::run(build.args(["--target", target]))?;
+    let mut build = cargo("examples/embedded/Cargo.toml", "build", target, "build-std=core")?;
+    shell::run(build.env(variable(target, "LINKER"), lld()?))?;
     let mut outputs = String::new();
     for firmware in ["decide", "cases"] {
         let image = format!("target/cross/{target}/release/{firmware}");
@@ -182,9 +201,9 @@ fn board(target: &str) -> Result<String> {
 
 /// The library, in Node.
 fn wasm(target: &str) -> Result<String> {
-    let mut build = cargo("cross/Cargo.toml", "rustc", Some("build-std=core"))?;
+    let mut build = cargo("cross/Cargo.toml", "rustc", target, "build-std=core")?;
     build.env(variable(target, "LINKER"), lld()?);
-    shell::run(build.args(["--target", target, "--lib", "--crate-type", "cdylib"]))?;
+    shell::run(build.args(["--lib", "--crate-type", "cdylib"]))?;
     let script = format!(
         "const bytes = require('fs').readFileSync('target/cross/{target}/release/calybris_cross.wasm');\
          WebAssembly.instantiate(bytes).then(({{ instance }}) => {{\

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use calybris_core::digest::HexDigest;
 use calybris_core::proof::EvidenceError;
-use calybris_core::wal::{EntryFault, Place, WalError};
+use calybris_core::wal::{EntryFault, Place, VerifiedEntry, WalError};
 use serde::Serialize;
 
 use crate::files;
+use crate::log::broken::line_at;
 
 /// The exit code, and the verdict it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,6 +106,35 @@ impl Failure {
         self
     }
 
+    /// At an entry of a log that is being read.
+    pub(crate) fn at_entry(mut self: Box<Self>, entry: &VerifiedEntry<'_>) -> Box<Self> {
+        self = self.at(entry.path, entry.sequence);
+        if let Some(place) = &mut self.place {
+            place.byte = Some(entry.offset);
+        }
+        self
+    }
+
+    /// At a place of a log.
+    pub(crate) fn placed(mut self: Box<Self>, place: &Place) -> Box<Self> {
+        self.place = Some(FailurePlace {
+            file: place.path.display().to_string(),
+            line: Some(place.line),
+            byte: Some(place.offset),
+            sequence: place.sequence,
+        });
+        self
+    }
+
+    /// With the line of its place, where only the byte is known; it is looked for in the file.
+    pub(crate) fn with_line(mut self: Box<Self>) -> Box<Self> {
+        if let Some(place @ FailurePlace { line: None, byte: Some(_), .. }) = &mut self.place {
+            let byte = place.byte.unwrap_or_default();
+            place.line = line_at(Path::new(&place.file), byte).ok();
+        }
+        self
+    }
+
     /// Says what went wrong: to people on standard error, to machines on standard output.
     pub(crate) fn report(&self, json: bool) {
         let text = self.to_string();
@@ -113,7 +143,7 @@ impl Failure {
             // A closed standard output leaves the exit code to tell.
             let _ = files::print(&format!("{body}\n"));
         } else {
-            eprintln!("{}", files::visible(&text));
+            files::note(&text);
         }
     }
 
@@ -164,7 +194,13 @@ impl From<WalError> for Box<Failure> {
                     "Entries that were acknowledged as durable are missing; nothing was touched.",
                 )
             }
-            WalError::AnchorKey { .. } | WalError::Key(_) => Failure::usage(error),
+            WalError::AnchorKey { .. } | WalError::Key(_) | WalError::NotADirectory { .. } => {
+                Failure::usage(error)
+            }
+            WalError::RetirementRecord { .. } => Failure::new(Exit::Tampered, error)
+                .meaning("What the log says was retired from it cannot be believed."),
+            WalError::Retired { .. } => Failure::new(Exit::CannotTell, error)
+                .meaning("The log's owner retired a segment meanwhile; try again."),
             WalError::Io { .. } => Failure::new(Exit::CannotTell, error)
                 .meaning("The log could not be read; nothing is known about it."),
             WalError::Unverified(_) => Failure::new(Exit::Tampered, error),
@@ -200,6 +236,16 @@ fn entry_failure(place: &Place, fault: &EntryFault) -> Box<Failure> {
                 .between(policy_digest, "no such policy")
                 .meaning("The decision cannot be replayed without the policy it names.");
         }
+        EntryFault::SegmentName { found, expected } => (
+            "the segment is not the one that is due".into(),
+            Some((format!("a segment that begins with entry {expected}"), found.to_string())),
+            "A segment is missing, was cut short or renamed.",
+        ),
+        EntryFault::Unsealed => (
+            fault.to_string(),
+            None,
+            "The segment was cut short: it was whole when the next one was begun.",
+        ),
         _ => (
             fault.to_string(),
             None,
@@ -214,14 +260,7 @@ fn entry_failure(place: &Place, fault: &EntryFault) -> Box<Failure> {
 }
 
 fn entry(verdict: Exit, place: &Place, problem: String) -> Box<Failure> {
-    let mut failure = Failure::new(verdict, problem);
-    failure.place = Some(FailurePlace {
-        file: place.path.display().to_string(),
-        line: Some(place.line),
-        byte: Some(place.offset),
-        sequence: place.sequence,
-    });
-    failure
+    Failure::new(verdict, problem).placed(place)
 }
 
 impl From<EvidenceError> for Box<Failure> {

@@ -54,6 +54,11 @@ pub(crate) fn visible(text: &str) -> String {
     text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// Says something to people, on standard error. Who closed it does not want to know.
+pub(crate) fn note(text: &str) {
+    let _ = std::io::stderr().lock().write_all((visible(text) + "\n").as_bytes());
+}
+
 /// Writes to standard output.
 pub(crate) fn print(contents: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();

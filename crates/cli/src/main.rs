@@ -22,7 +22,10 @@ use clap::Parser as _;
 use crate::options::{Command, Options};
 
 fn main() -> ExitCode {
-    let Options { command, json } = Options::parse();
+    let Options { command, json } = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return ExitCode::from(options::refused(&error) as u8),
+    };
     let done = match command {
         Command::Decide(arguments) => commands::decide::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments, json),

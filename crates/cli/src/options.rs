@@ -86,6 +86,23 @@ pub(crate) struct ManArguments {
     output: Option<PathBuf>,
 }
 
+/// Says what is wrong with the command line, or prints the help that was asked for.
+pub(crate) fn refused(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A closed standard output has seen enough.
+        let _ = error.print();
+        return Exit::Verified;
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let problem = text.split("\n\n").next().unwrap_or_default();
+        Failure::usage(problem.strip_prefix("error: ").unwrap_or(problem).trim_end()).report(true);
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
+}
+
 pub(crate) fn completions(arguments: &CompletionArguments) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Options::command(), "calybris", &mut script);

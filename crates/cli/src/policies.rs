@@ -6,7 +6,7 @@ use calybris_core::kernel::PolicySnapshot;
 use calybris_core::policy_document::{DocumentError, PolicyDocument};
 use calybris_core::proof::audit::AuditBundle;
 
-use crate::exit::{Failure, Result};
+use crate::exit::{Exit, Failure, Result};
 
 /// A policy document and the policy it makes.
 #[derive(Debug)]
@@ -58,6 +58,15 @@ impl Policies {
     pub(crate) fn named_by(&self, audit: &AuditBundle) -> Option<&NamedPolicy> {
         let digest = audit.policy_digest_hex.to_bytes();
         self.0.iter().find(|policy| policy.snapshot.digest() == digest)
+    }
+
+    /// The policy a bundle names, which has to be among those given.
+    pub(crate) fn required_by(&self, audit: &AuditBundle) -> Result<&NamedPolicy> {
+        self.named_by(audit).ok_or_else(|| {
+            Failure::new(Exit::CannotTell, "no policy given has the digest the record names")
+                .between(audit.policy_digest_hex, "no such policy among those given")
+                .meaning("The decision cannot be replayed without the policy it was made under. Give it with --policy.")
+        })
     }
 
     /// A model as people know it, from whichever policy names it.

@@ -17,12 +17,12 @@ pub(crate) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads an entry's payload; the error says why it is no audited record.
-    pub(crate) fn read(payload: &'a str) -> Result<Self, String> {
+    pub(crate) fn read(payload: &'a [u8]) -> Result<Self, String> {
         if let Some(record) = Self::canonical(payload) {
             return Ok(record);
         }
         let general: AuditedRecord<&RawValue> =
-            serde_json::from_str(payload).map_err(|error| error.to_string())?;
+            serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         let AuditedRecord { audit, input, decision, metadata } = general;
         let metadata = metadata.get();
         // A name that stands twice names nobody.
@@ -31,9 +31,9 @@ impl<'a> Record<'a> {
     }
 
     /// The form that records are written in, several times sooner.
-    fn canonical(payload: &'a str) -> Option<Self> {
+    fn canonical(payload: &'a [u8]) -> Option<Self> {
         let AuditedRecord { audit, input, decision, metadata } =
-            AuditedRecord::from_canonical(payload.as_bytes())?;
+            AuditedRecord::from_canonical(payload)?;
         let metadata = std::str::from_utf8(metadata).ok()?;
         // That the metadata is one JSON value shows in its being read.
         let tenant = tenant(metadata).ok()?;
@@ -110,18 +110,18 @@ mod tests {
         let log = include_str!("../tests/data/record.json");
         let metadata = r#"{"tenant":"acme","score":1.50,"note":"\u00e9"}"#;
         let canonical = log.trim_end().replace("METADATA", metadata);
-        assert!(Record::canonical(&canonical).is_some());
+        assert!(Record::canonical(canonical.as_bytes()).is_some());
         let spaced = canonical.replace(",\"metadata\":", ", \"metadata\": ");
-        assert!(Record::canonical(&spaced).is_none());
+        assert!(Record::canonical(spaced.as_bytes()).is_none());
         for payload in [&canonical, &spaced] {
-            let record = Record::read(payload).unwrap();
+            let record = Record::read(payload.as_bytes()).unwrap();
             assert_eq!((record.audited.metadata, &*record.tenant), (metadata, "acme"));
             assert!(record.audited.check_digests().is_ok());
         }
         // A member that the record does not have cannot hide behind the metadata.
         let hidden = canonical.replace(metadata, r#"{"tenant":"acme"},"more":1"#);
-        assert!(Record::read(&hidden).unwrap_err().contains("unknown field `more`"));
+        assert!(Record::read(hidden.as_bytes()).unwrap_err().contains("unknown field `more`"));
         let twice = canonical.replace(metadata, r#"{"tenant":"acme","tenant":"else"}"#);
-        assert_eq!(Record::read(&twice).unwrap().tenant, "-");
+        assert_eq!(Record::read(twice.as_bytes()).unwrap().tenant, "-");
     }
 }

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use calybris_core::kernel::KernelDecision;
-use calybris_core::proof::chain::WalAnchor;
 use serde::{Serialize, Serializer};
 
 use crate::exit::Result;
-use crate::log::Log;
+use crate::log::{Log, Whole};
 use crate::record::Record;
 
 /// Decisions and spend of one model, tenant or reason.
@@ -67,14 +66,32 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts a log; `also` sees every record too.
-    pub(crate) fn of(log: &Log) -> Result<(Self, WalAnchor)> {
+    /// Counts a log.
+    pub(crate) fn of(log: &Log) -> Result<(Self, Whole)> {
         let mut tally = Self::default();
-        let head = log.visit_records(|_, _, record| match record {
-            Ok(record) => tally.add(&record),
-            Err(_) => tally.other += 1,
-        })?;
-        Ok((tally, head))
+        let whole = log.fold_records(
+            |part: &mut Self, _, record| match record {
+                Ok(record) => part.add(&record),
+                Err(_) => part.other += 1,
+            },
+            |part| tally.join(part),
+        )?;
+        Ok((tally, whole))
+    }
+
+    /// Adds the tally of what follows.
+    pub(crate) fn join(&mut self, later: Self) {
+        self.total.join(&later.total);
+        self.other += later.other;
+        for (id, sum) in &later.models {
+            self.models.entry(*id).or_default().join(sum);
+        }
+        for (name, sum) in &later.tenants {
+            group(&mut self.tenants, name).join(sum);
+        }
+        for (reason, sum) in &later.reasons {
+            self.reasons.entry(*reason).or_default().join(sum);
+        }
     }
 
     /// Counts one record.

@@ -16,8 +16,9 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use calybris_budget::{Applied, BudgetEngine, LedgerOperation, Refusal};
 use calybris_proof::chain::WalAnchor;
-use calybris_wal::{Ticket, WalError, WalWriter};
+use calybris_wal::{Retirement, Ticket, WalError, WalWriter};
 
+use crate::durable::checkpoints::Known;
 use crate::error::PersistError;
 
 pub use checkpoints::CheckpointReport;
@@ -68,8 +69,8 @@ pub struct DurableLedger {
     order: Mutex<Order>,
     /// Set once the log fails: from then on there may be more in memory than on the disk.
     failed: AtomicBool,
-    /// The last entries of the checkpoints known to be good. Held by the one checkpoint under way.
-    checkpoints: Mutex<Vec<u64>>,
+    /// Those known to be good. Held by the one checkpoint, or retirement, under way.
+    checkpoints: Mutex<Vec<Known>>,
     report: LedgerReport,
 }
 
@@ -176,14 +177,7 @@ impl DurableLedger {
     /// [`PersistError::Busy`] while another checkpoint is under way; [`PersistError::Wal`], [`PersistError::Io`]. The
     /// ledger goes on as it was.
     pub fn checkpoint(&self) -> Result<CheckpointReport, PersistError> {
-        let mut good = match self.checkpoints.try_lock() {
-            Ok(good) => good,
-            // A storage that panicked in an earlier one: what is known to be good still is.
-            Err(TryLockError::Poisoned(good)) => good.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                return Err(PersistError::Busy { path: self.directory.clone() });
-            }
-        };
+        let mut good = self.lock_checkpoints()?;
         let order = self.lock_order()?;
         let (state, anchor) = self.engine.state_at(move || {
             let anchor = self.log.anchor();
@@ -197,8 +191,57 @@ impl DurableLedger {
         let CheckpointReport { sequence, state_digest_hex, .. } = saved;
         let record = Record::Checkpoint { sequence, state_digest_hex };
         self.log.append_durable(record).map_err(|error| self.failed(error))?;
-        checkpoints::retire(storage, &self.directory, &mut good, saved.sequence)?;
+        checkpoints::retire(storage, &self.directory, &mut good, &saved)?;
         Ok(saved)
+    }
+
+    /// Retires the beginning of the log: the whole segments before the older of the two checkpoints kept. Both are
+    /// read back first, and what goes is recorded in the log before it goes; a crash between is finished by the next
+    /// opening. From then on a restart needs one of the two, and refuses without. None when there is nothing to
+    /// retire: the log has too few segments, is one file, or fewer than two checkpoints are known since the ledger
+    /// was opened.
+    ///
+    /// What was retired can no longer be verified or replayed from this folder; `DurableOptions::archive` (feature
+    /// `archive`) keeps it in another one.
+    ///
+    /// # Errors
+    /// [`PersistError::Unrestorable`] when a checkpoint cannot be read back; [`PersistError::Busy`] during a
+    /// checkpoint; [`PersistError::Poisoned`]; [`PersistError::Wal`].
+    ///
+    /// ```
+    /// use calybris_budget::Call;
+    /// use calybris_persist::{DurableLedger, DurableOptions, PersistError};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let options = || DurableOptions::new().segment_bytes(1_000);
+    /// let ledger = DurableLedger::open_with(folder.path(), options())?;
+    /// for number in 0..20 {
+    ///     ledger.open_tenant(&format!("desk-{number}"), None, 1_000, Call::default())?.unwrap();
+    /// }
+    /// let older = ledger.checkpoint()?;
+    /// assert!(ledger.retire()?.is_none(), "one checkpoint is not enough");
+    /// ledger.checkpoint()?;
+    /// let retired = ledger.retire()?.unwrap();
+    /// assert!(retired.sequence < older.sequence);
+    /// drop(ledger);
+    ///
+    /// let ledger = DurableLedger::open_with(folder.path(), options())?;
+    /// assert_eq!(ledger.report().log.after, retired.sequence);
+    /// assert_eq!(ledger.snapshot()?.tenants.len(), 20);
+    /// # Ok::<(), PersistError>(())
+    /// ```
+    pub fn retire(&self) -> Result<Option<Retirement>, PersistError> {
+        let good = self.lock_checkpoints()?;
+        drop(self.lock_order()?);
+        let [older, newest] = *good.as_slice() else { return Ok(None) };
+        let Some(plan) = self.log.retirable_before(older.sequence)? else { return Ok(None) };
+        for known in [older, newest] {
+            checkpoints::check(&*self.options.storage, &self.directory, known)?;
+        }
+        let Retirement { sequence, last_hash, .. } = plan;
+        let record = Record::Retired { sequence, last_hash, checkpoint: older.sequence };
+        self.log.append_durable(record).map_err(|error| self.failed(error))?;
+        Ok(self.log.retire_before(sequence.saturating_add(1))?)
     }
 
     /// The head of the log, to be kept elsewhere.
@@ -214,6 +257,17 @@ impl DurableLedger {
         let last = self.lock_order()?.last;
         self.wait_durable(last)?;
         Ok(seen)
+    }
+
+    fn lock_checkpoints(&self) -> Result<MutexGuard<'_, Vec<Known>>, PersistError> {
+        match self.checkpoints.try_lock() {
+            Ok(good) => Ok(good),
+            // A storage that panicked in an earlier one: what is known to be good still is.
+            Err(TryLockError::Poisoned(good)) => Ok(good.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                Err(PersistError::Busy { path: self.directory.clone() })
+            }
+        }
     }
 
     fn lock_order(&self) -> Result<MutexGuard<'_, Order>, PersistError> {

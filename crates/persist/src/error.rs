@@ -90,6 +90,27 @@ pub enum PersistError {
         /// The entry.
         sequence: u64,
     },
+    /// A checkpoint that the log's beginning was to give way to cannot be restored. Nothing was retired.
+    #[error("{} cannot be restored, so nothing is retired: {reason}", path.display())]
+    Unrestorable {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The beginning of the log was retired, and there is no checkpoint to go on from: the ledger cannot be known.
+    #[error(
+        "{} begins after entry {retired}, and no checkpoint after it can be restored ({rejected} were passed over)",
+        log.display()
+    )]
+    BeginningRetired {
+        /// The log.
+        log: PathBuf,
+        /// The last entry that was retired.
+        retired: u64,
+        /// Checkpoints that are there and are not whole, or not recorded in the log.
+        rejected: usize,
+    },
     /// A ledger has one log: one file, where it was made with one, or a directory of segments.
     #[error("{} and {} are both there, and a ledger has one log", one_file.display(), segments.display())]
     TwoLogs {

@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod recovery;
 
+pub use calybris_wal::Retirement;
 pub use checkpoint::{checkpoint, checkpoint_with_wal, load_snapshot, restore, save_snapshot};
 pub use durable::{
     Answer, CheckpointReport, DurableLedger, DurableOptions, LEDGER_RECORD_SCHEMA, LedgerRecord,

@@ -73,7 +73,7 @@ fn entry_item(bundle: &DecisionBundle, arguments: &Arguments) -> Result<Item> {
 
 /// Whether the decision replays under the bundle's policy, and whether that is a policy the checker knows.
 fn decision_items(bundle: &DecisionBundle, known: Option<HexDigest>) -> (Item, Item) {
-    let record = match Record::read(&bundle.entry.payload) {
+    let record = match Record::read(bundle.entry.payload.as_bytes()) {
         Ok(record) => record,
         Err(error) => {
             let why = format!("the entry is no audited record: {error}");

@@ -100,10 +100,10 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
     };
     let list = list.map_err(|error| Failure::file(&arguments.list, error))?;
     let refused = list.refused.iter().filter(|r| arguments.wants(&r.provider, &r.model));
-    let refused: Vec<_> = refused.map(|refused| format!("refused  {refused}\n")).collect();
+    let refused: Vec<_> = refused.map(|refused| format!("refused  {refused}")).collect();
     let rounded = list.rounded.iter().filter(|r| arguments.wants(&r.provider, &r.model));
-    let rounded: Vec<_> = rounded.map(|rounded| format!("rounded  {rounded}\n")).collect();
-    eprint!("{}", files::visible(&[rounded.concat(), refused.concat()].concat()));
+    let rounded: Vec<_> = rounded.map(|rounded| format!("rounded  {rounded}")).collect();
+    rounded.iter().chain(&refused).for_each(|line| files::note(line));
     let wanted = list.prices.iter().filter(|price| arguments.wants(&price.provider, &price.model));
     let wanted: Vec<_> = wanted.collect();
     let number = |n: usize| count(i128::try_from(n).unwrap_or_default());
@@ -113,12 +113,12 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
         return Err(Failure::file(&arguments.list, problem));
     }
     let document = arguments.document(&wanted)?;
-    eprintln!(
+    files::note(&format!(
         "imported {} models, {} of their prices rounded, refused {}",
         number(wanted.len()),
         number(rounded.len()),
         number(refused.len()),
-    );
+    ));
     files::write(arguments.output.as_deref(), &document.to_json()?)?;
     Ok(Exit::Verified)
 }

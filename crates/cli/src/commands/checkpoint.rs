@@ -180,7 +180,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         }
         Some(path) => witness(arguments, &log, path)?,
     };
-    files::write(arguments.output.as_deref(), &note.to_string())?;
+    log.write(arguments.output.as_deref(), &note.to_string())?;
     Ok(Exit::Verified)
 }
 

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use calybris_core::kernel::{KernelDecision, KernelInput};
 use calybris_core::proof::AuditedRecord;
-use calybris_core::wal::{WalOptions, WalWriter};
+use calybris_core::wal::WalWriter;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::commands::explain::candidates_table;
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
+use crate::log::Log;
 use crate::policies::NamedPolicy;
 use crate::show::{count, money, table};
 
@@ -23,9 +24,12 @@ pub(crate) struct Arguments {
     policy: PathBuf,
     /// Requests, one JSON object a line (`-` for standard input): the request's members, or `{"input": {…}, "metadata": …}`
     requests: PathBuf,
-    /// Log to append the decisions to, each verified first; made when there is none
-    #[arg(long, value_name = "FILE")]
+    /// Log to append the decisions to, each verified first: a file, or a folder of segments; made when there is none
+    #[arg(long, value_name = "LOG")]
     log: Option<PathBuf>,
+    /// Make the log a folder, and begin a segment where one has as many bytes
+    #[arg(long, value_name = "BYTES", requires = "log")]
+    segment_bytes: Option<u64>,
     /// File with the key of a keyed log, in hexadecimal; else the environment's `CALYBRIS_KEY`
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -37,7 +41,9 @@ pub(crate) struct Arguments {
     explain: bool,
 }
 
-type Log = WalWriter<AuditedRecord<Box<RawValue>>>;
+const BUFFER_BYTES: usize = 1 << 20;
+
+type Writer = WalWriter<AuditedRecord<Box<RawValue>>>;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let policy = NamedPolicy::load(&arguments.policy)?;
@@ -82,10 +88,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     files::written(out.flush())?;
     if let Some(log) = &log {
         log.flush_and_sync()?;
-        eprintln!("log: {} entries, head {}", count(log.sequence()), log.last_hash());
+        files::note(&format!("log: {} entries, head {}", count(log.sequence()), log.last_hash()));
     }
     let tally: Vec<_> = tally.iter().map(|(name, n)| format!("{} {name}", count(*n))).collect();
-    eprintln!("decided: {}", if tally.is_empty() { "nothing".into() } else { tally.join(", ") });
+    let decided = if tally.is_empty() { "nothing".into() } else { tally.join(", ") };
+    files::note(&format!("decided: {decided}"));
     Ok(Exit::Verified)
 }
 
@@ -98,12 +105,22 @@ fn requests(path: &Path) -> Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-fn open(path: &Path, arguments: &Arguments) -> Result<Log> {
-    let mut options = WalOptions::new().buffer_bytes(1 << 20);
-    if let Some(key) = files::key(arguments.key_file.as_deref())? {
-        options = options.key(&key);
+fn open(path: &Path, arguments: &Arguments) -> Result<Writer> {
+    let log = Log::new(path, arguments.key_file.as_deref())?;
+    let mut options = log.options().buffer_bytes(BUFFER_BYTES);
+    if let Some(bytes) = arguments.segment_bytes {
+        // What is buffered is written as one, into one segment.
+        let buffer = usize::try_from(bytes / 4).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
+        options = options.segment_bytes(bytes).buffer_bytes(buffer);
     }
-    Ok(Log::open_with(path, &options)?)
+    let writer = Writer::open_with(path, &options).map_err(|error| log.explained(error, None))?;
+    if let Some(kept) = &writer.report().kept_tail {
+        files::note(&format!(
+            "log: its last line was only half written, as by a crash; it was moved to {}",
+            kept.display()
+        ));
+    }
+    Ok(writer)
 }
 
 /// A request alone, or with metadata, which is kept as it is written.

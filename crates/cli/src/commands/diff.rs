@@ -12,6 +12,7 @@ use crate::files;
 use crate::limits::{Limit, Metric};
 use crate::log::{Log, LogArgs};
 use crate::policies::{NamedPolicy, Policies};
+use crate::record::Record;
 use crate::show::{count, money, percent, table};
 use crate::tally::{as_text, group};
 
@@ -66,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
         files::print(&difference.text(&old, &new))?;
     }
     for limit in &passed {
-        eprintln!("threshold passed: {limit}");
+        files::note(&format!("threshold passed: {limit}"));
     }
     if !passed.is_empty() {
         return Ok(Exit::Threshold);
@@ -83,6 +84,15 @@ impl Moved {
         self.admitted += u64::from(old.is_rejected() && new.is_executable());
         self.old_cost += i128::from(old.estimated_cost_microunits);
         self.new_cost += i128::from(new.estimated_cost_microunits);
+    }
+
+    fn join(&mut self, later: &Self) {
+        self.decisions += later.decisions;
+        self.changed += later.changed;
+        self.refused += later.refused;
+        self.admitted += later.admitted;
+        self.old_cost += later.old_cost;
+        self.new_cost += later.new_cost;
     }
 
     fn row(&self, name: String, currency: &str) -> Vec<String> {
@@ -102,25 +112,49 @@ impl Moved {
 impl Difference {
     fn of(log: &Log, old: &Policies, new: &NamedPolicy) -> Result<Self> {
         let mut difference = Self::default();
-        log.visit_records(|_, _, record| {
-            let Ok(record) = record else { return difference.skip("is no audited record") };
-            let audited = &record.audited;
-            let Some(policy) = old.named_by(&audited.audit) else {
-                return difference.skip("names a policy that was not given with --old");
-            };
-            if !audited.replay(&policy.snapshot).is_valid() {
-                return difference.skip("does not replay under the policy it names");
-            }
-            let (before, after) = (audited.decision, new.snapshot.prescribe(audited.input));
-            difference.total.add(&before, &after);
-            group(&mut difference.tenants, &record.tenant).add(&before, &after);
-            difference.models.entry(before.selected_model_id).or_default().add(&before, &after);
-            if before.reason != after.reason {
-                let reasons = (before.reason.as_str(), after.reason.as_str());
-                difference.reasons.entry(reasons).or_default().add(&before, &after);
-            }
-        })?;
+        log.fold_records(
+            |part: &mut Self, _, record| match record {
+                Ok(record) => part.add(&record, old, new),
+                Err(_) => part.skip("is no audited record"),
+            },
+            |part| difference.join(part),
+        )?;
         Ok(difference)
+    }
+
+    fn add(&mut self, record: &Record<'_>, old: &Policies, new: &NamedPolicy) {
+        let audited = &record.audited;
+        let Some(policy) = old.named_by(&audited.audit) else {
+            return self.skip("names a policy that was not given with --old");
+        };
+        if !audited.replay(&policy.snapshot).is_valid() {
+            return self.skip("does not replay under the policy it names");
+        }
+        let (before, after) = (audited.decision, new.snapshot.prescribe(audited.input));
+        self.total.add(&before, &after);
+        group(&mut self.tenants, &record.tenant).add(&before, &after);
+        self.models.entry(before.selected_model_id).or_default().add(&before, &after);
+        if before.reason != after.reason {
+            let reasons = (before.reason.as_str(), after.reason.as_str());
+            self.reasons.entry(reasons).or_default().add(&before, &after);
+        }
+    }
+
+    /// Adds the difference of what follows.
+    fn join(&mut self, later: Self) {
+        self.total.join(&later.total);
+        for (why, records) in later.unreplayable {
+            *self.unreplayable.entry(why).or_default() += records;
+        }
+        for (name, moved) in &later.tenants {
+            group(&mut self.tenants, name).join(moved);
+        }
+        for (id, moved) in &later.models {
+            self.models.entry(*id).or_default().join(moved);
+        }
+        for (reasons, moved) in &later.reasons {
+            self.reasons.entry(*reasons).or_default().join(moved);
+        }
     }
 
     fn skip(&mut self, why: &'static str) {
@@ -136,8 +170,11 @@ impl Difference {
     fn complete(&self, limits: &[Limit]) -> Result<()> {
         let missing = self.unreplayable();
         let bounded = limits.iter().any(|limit| limit.metric == Metric::Unreplayable);
-        if missing == 0 || (self.total.decisions > 0 && (limits.is_empty() || bounded)) {
+        if self.total.decisions > 0 && (missing == 0 || limits.is_empty() || bounded) {
             return Ok(());
+        }
+        if missing == 0 {
+            return Err(Failure::new(Exit::CannotTell, "the log has no decision to replay"));
         }
         let problem =
             format!("{} records could not be replayed, so the limits say nothing", count(missing));

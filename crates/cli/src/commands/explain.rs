@@ -29,38 +29,33 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.policy)?;
     let log = arguments.log.open()?;
     let mut found = None;
-    let end = log.visit(|entry| {
-        if entry.sequence == arguments.sequence {
-            found = Some(entry);
-        }
-    });
-    let Some(entry) = found else {
-        let head = end?;
-        return Err(Failure::usage(format_args!(
-            "there is no entry {}: the log ends at {}",
-            arguments.sequence, head.sequence
-        )));
+    let end = log.fold(
+        |found: &mut Option<_>, entry| {
+            if entry.sequence == arguments.sequence {
+                *found = Some((*entry.entry_hash, entry.data.to_vec()));
+            }
+        },
+        |part| found = found.take().or(part),
+    );
+    let Some((entry_hash, payload)) = found else {
+        return Err(end?.no_entry(arguments.sequence));
     };
     let at = |failure: Box<Failure>| failure.at(log.path(), arguments.sequence);
-    let record = Record::read(entry.data.get()).map_err(|error| {
+    let record = Record::read(&payload).map_err(|error| {
         let problem = format!("the entry is no audited record: {error}");
         at(Failure::new(Exit::CannotTell, problem))
     })?;
     let audited = &record.audited;
-    let Some(policy) = policies.named_by(&audited.audit) else {
-        let problem = "no policy given has the digest the record names";
-        return Err(at(Failure::new(Exit::CannotTell, problem))
-            .between(audited.audit.policy_digest_hex, "no such policy among those given"));
-    };
+    let policy = policies.required_by(&audited.audit).map_err(at)?;
     let replayed = policies.replay(audited).map_err(at);
     let changes = nearest_changes(policy, &audited.input);
     if json {
         // A machine gets an explanation of what holds, or the failure: never both.
         replayed?;
-        let head = end?;
+        let head = end?.head;
         files::print_json(&json!({
             "sequence": arguments.sequence,
-            "entry_hash": entry.entry_hash,
+            "entry_hash": entry_hash,
             "head": head,
             "tenant": record.tenant,
             "policy_digest_hex": audited.audit.policy_digest_hex,

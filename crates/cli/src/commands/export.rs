@@ -10,10 +10,13 @@ use std::io;
 use std::path::PathBuf;
 
 use calybris_core::proof::chain::WalAnchor;
+use calybris_core::wal::VerifiedEntry;
 
 use crate::exit::{Exit, Failure, Result};
+use crate::files;
 use crate::log::{Log, LogArgs};
 use crate::policies::Policies;
+use crate::record::Record;
 use crate::show::count;
 
 use columns::Row;
@@ -49,7 +52,7 @@ struct Format {
 }
 
 /// A format that tables are written in: rows are gathered in parts, and parts are written in order.
-trait Table {
+trait Table: Send {
     /// Rows in their final form.
     type Part: Default + Send;
 
@@ -60,9 +63,6 @@ trait Table {
     /// Ends the table, which is of the log up to this head.
     fn finish(self, head: &WalAnchor) -> io::Result<()>;
 }
-
-/// The rows of a part.
-const PART_ROWS: u64 = 1_024;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let source =
@@ -89,28 +89,54 @@ struct Source {
 
 impl Source {
     fn write<T: Table>(&self, mut table: T) -> std::result::Result<(), target::Error> {
-        let (mut rows, mut other) = (0_u64, 0_u64);
-        let (mut part, mut written) = (T::Part::default(), Ok(()));
-        let head = self.log.visit_records(|sequence, hash, record| match record {
-            Ok(record) if written.is_ok() => {
-                rows += 1;
-                let row = Row { sequence, hash, record, policies: &self.policies };
-                written = T::add(&mut part, &row);
-                if written.is_ok() && rows % PART_ROWS == 0 {
-                    written = table.write(&mut part);
-                }
-            }
-            Ok(_) => {}
-            Err(_) => other += 1,
-        })?;
+        let (mut rows, mut other, mut written) = (0_u64, 0_u64, Ok(()));
+        let whole = self.log.fold_records(
+            |part: &mut Part<T::Part>, entry, record| part.add::<T>(self, entry, record),
+            |mut part| {
+                rows += part.rows;
+                other += part.other;
+                let done = part.added.and_then(|()| table.write(&mut part.table));
+                // The first failure counts, and nothing is written after it.
+                written = std::mem::replace(&mut written, Ok(())).and(done);
+            },
+        )?;
         written?;
-        table.write(&mut part)?;
-        table.finish(&head)?;
-        eprintln!(
-            "exported {} decisions; {} entries are no audited records",
-            count(rows),
-            count(other)
-        );
+        table.finish(&whole.head)?;
+        let (rows, other) = (count(rows), count(other));
+        files::note(&format!("exported {rows} decisions; {other} entries are no audited records"));
         Ok(())
+    }
+}
+
+/// Rows of entries that follow one another.
+struct Part<P> {
+    table: P,
+    rows: u64,
+    other: u64,
+    added: io::Result<()>,
+}
+
+impl<P: Default> Default for Part<P> {
+    fn default() -> Self {
+        Self { table: P::default(), rows: 0, other: 0, added: Ok(()) }
+    }
+}
+
+impl<P> Part<P> {
+    fn add<T: Table<Part = P>>(
+        &mut self,
+        source: &Source,
+        entry: &VerifiedEntry<'_>,
+        record: std::result::Result<Record<'_>, String>,
+    ) {
+        let Ok(record) = record else {
+            self.other += 1;
+            return;
+        };
+        self.rows += 1;
+        let (sequence, hash, policies) = (entry.sequence, *entry.entry_hash, &source.policies);
+        if self.added.is_ok() {
+            self.added = T::add(&mut self.table, &Row { sequence, hash, record, policies });
+        }
     }
 }

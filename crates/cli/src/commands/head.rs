@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::exit::{Exit, Failure, Result};
-use crate::files;
 use crate::log::LogArgs;
 
 #[derive(clap::Args, Debug)]
@@ -16,9 +15,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
-    let anchor = arguments.log.open()?.visit(drop)?;
-    let json =
-        serde_json::to_string(&anchor).map_err(|error| Failure::new(Exit::CannotTell, error))?;
-    files::write(arguments.output.as_deref(), &format!("{json}\n"))?;
+    let log = arguments.log.open()?;
+    let whole = log.fold(|(): &mut (), _| (), |()| ())?;
+    let json = serde_json::to_string(&whole.head)
+        .map_err(|error| Failure::new(Exit::CannotTell, error))?;
+    log.write(arguments.output.as_deref(), &format!("{json}\n"))?;
     Ok(Exit::Verified)
 }

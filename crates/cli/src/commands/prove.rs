@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     };
     let checkpoint: Checkpoint = note.text().parse()?;
     let (entry, inclusion) = include(&log, arguments.sequence, checkpoint.head())?;
-    let record = Record::read(&entry.payload).ok();
+    let record = Record::read(entry.payload.as_bytes()).ok();
     let policy = record.as_ref().and_then(|record| policies.named_by(&record.audited.audit));
     if policy.is_none() && !policies.is_empty() {
         return Err(Failure::usage("no policy given is the one the entry names"));
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     };
     let json = serde_json::to_string_pretty(&bundle)
         .map_err(|error| Failure::new(Exit::CannotTell, error))?;
-    files::write(arguments.output.as_deref(), &format!("{json}\n"))?;
+    log.write(arguments.output.as_deref(), &format!("{json}\n"))?;
     Ok(Exit::Verified)
 }
 
@@ -75,23 +75,31 @@ fn include(log: &Log, sequence: u64, head: &TreeHead) -> Result<(BundleEntry, In
     })?;
     let mut tree = MerkleFrontier::new();
     let (mut found, mut root) = (None, None);
-    log.visit(|entry| {
-        let leaf = entry.entry_hash.digest().unwrap_or_default();
-        path.append(&leaf);
-        tree.append(&leaf);
-        if tree.len() == size {
-            root = Some(tree.root());
-        }
-        if entry.sequence == sequence {
-            found = Some(BundleEntry {
-                sequence,
-                previous_hash: entry.previous_hash,
-                entry_hash: entry.entry_hash,
-                payload: entry.data.get().into(),
-                keyed: log.key().is_some(),
-            });
-        }
-    })?;
+    let whole = log.fold(
+        |(leaves, found): &mut (Vec<_>, Option<_>), entry| {
+            leaves.push(entry.entry_hash.digest().unwrap_or_default());
+            if entry.sequence == sequence {
+                *found = Some(BundleEntry {
+                    sequence,
+                    previous_hash: *entry.previous_hash,
+                    entry_hash: *entry.entry_hash,
+                    payload: String::from_utf8_lossy(entry.data).into_owned(),
+                    keyed: log.key().is_some(),
+                });
+            }
+        },
+        |(leaves, part)| {
+            for leaf in &leaves {
+                path.append(leaf);
+                tree.append(leaf);
+                if tree.len() == size {
+                    root = Some(tree.root());
+                }
+            }
+            found = found.take().or(part);
+        },
+    )?;
+    whole.require_beginning()?;
     match (found, root, path.finish()) {
         (Some(entry), Some(root), Ok(proof)) if root == head.root => Ok((entry, proof)),
         (Some(_), Some(_), Ok(_)) => {

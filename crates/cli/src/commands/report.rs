@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let policies = Policies::load(&arguments.against.policy)?;
     let log = arguments.log.open()?;
     let gathered = Gathered::of(&log, &policies, &arguments.against, arguments.ledger.as_deref())?;
-    files::write(Some(&arguments.output), &page::render(&gathered, &policies))?;
-    eprintln!("wrote {}\n{}", arguments.output.display(), gathered.verdict.summary());
+    log.write(Some(&arguments.output), &page::render(&gathered, &policies))?;
+    files::note(&format!("wrote {}\n{}", arguments.output.display(), gathered.verdict.summary()));
     Ok(gathered.verdict.exit)
 }

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use calybris_core::wal::WalAnchor;
 use serde_json::json;
 
 use crate::exit::{Exit, Result};
 use crate::files;
-use crate::log::LogArgs;
+use crate::log::{LogArgs, Whole};
 use crate::policies::Policies;
 use crate::show::{count, money, percent, table};
 use crate::tally::{Sum, Tally};
@@ -23,28 +22,32 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.policy)?;
-    let (tally, head) = Tally::of(&arguments.log.open()?)?;
+    let (tally, whole) = Tally::of(&arguments.log.open()?)?;
     if json {
-        files::print_json(&json!({ "head": head, "tally": tally }))?;
+        let (head, retired) = (whole.head, whole.after());
+        files::print_json(&json!({ "head": head, "retired": retired, "tally": tally }))?;
         return Ok(Exit::Verified);
     }
-    files::print(&text(&tally, &head, &policies))?;
+    files::print(&text(&tally, &whole, &policies))?;
     Ok(Exit::Verified)
 }
 
-fn text(tally: &Tally, head: &WalAnchor, policies: &Policies) -> String {
+fn text(tally: &Tally, whole: &Whole, policies: &Policies) -> String {
     let currency = policies.currency();
     let total = &tally.total;
     let mut text = format!(
         "{} entries, head {}\n{} decisions: {} executed as requested, {} substituted, {} rejected\nspend {}\n",
-        count(head.sequence),
-        head.last_hash,
+        count(whole.entries()),
+        whole.head.last_hash,
         count(total.decisions),
         count(total.executed),
         count(total.substituted),
         count(total.rejected),
         money(total.cost_microunits, currency),
     );
+    if whole.after() > 0 {
+        text.push_str(&format!("entries up to {} were retired\n", count(whole.after())));
+    }
     if tally.other > 0 {
         text.push_str(&format!("{} entries are no audited records\n", count(tally.other)));
     }

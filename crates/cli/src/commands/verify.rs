@@ -14,7 +14,7 @@ use crate::policies::Policies;
 use crate::record::Record;
 use crate::verdict::Verdict;
 
-use pass::Pass;
+use pass::{Checks, Part, Pass};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -44,29 +44,38 @@ pub(crate) struct Against {
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
     let policies = Policies::load(&arguments.against.policy)?;
     let log = arguments.log.open()?;
-    verify(&log, &policies, &arguments.against, &arguments.require, |_| ())?.print(json)
+    let nothing = |(): &mut (), _: &Record<'_>| ();
+    verify(&log, &policies, &arguments.against, &arguments.require, nothing, |()| ())?.print(json)
 }
 
-/// Verifies a log in one pass; `also` sees every audited record.
-pub(crate) fn verify(
+/// Verifies a log in one pass; `also` adds every audited record to parts, and `join` gets those in order.
+pub(crate) fn verify<P: Default + Send>(
     log: &Log,
     policies: &Policies,
     against: &Against,
     required: &[String],
-    mut also: impl FnMut(&Record<'_>),
+    also: impl Fn(&mut P, &Record<'_>) + Sync,
+    mut join: impl FnMut(P) + Send,
 ) -> Result<Verdict> {
-    let mut pass = Pass::new(log, policies, against.anchor(log)?, against.checkpoint.load()?);
-    let end = log.visit(|entry| {
-        if let Some(record) = pass.entry(&entry) {
-            also(&record);
-        }
-    });
-    let end = end.and_then(|head| log.check_head_file().map(|()| head));
+    let has_checkpoint = against.checkpoint.is_given();
+    let checks = Checks { policies, anchor: against.anchor(log)?, has_checkpoint };
+    let mut pass = Pass::new(log, &checks, against.checkpoint.load()?);
+    let end = log.fold(
+        |(part, others): &mut (Part, P), entry| {
+            if let Some(record) = checks.entry(part, entry) {
+                also(others, &record);
+            }
+        },
+        |(part, others)| {
+            pass.join(part);
+            join(others);
+        },
+    );
     // What is given to check against has to be checked.
     let given = [
         ("replay", !policies.is_empty()),
         ("anchor", against.anchor.is_some()),
-        ("checkpoint", against.checkpoint.is_given()),
+        ("checkpoint", has_checkpoint),
     ];
     let given = given.iter().filter(|(_, given)| *given).map(|(name, _)| (*name).to_owned());
     let required: Vec<_> = given.chain(required.iter().cloned()).collect();

@@ -7,6 +7,8 @@ mod decide;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod segments;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod verify;

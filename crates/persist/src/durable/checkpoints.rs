@@ -53,6 +53,13 @@ impl std::fmt::Display for CheckpointReport {
     }
 }
 
+/// A checkpoint that is on the disk, with its record in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) sequence: u64,
+    pub(crate) state_digest_hex: HexDigest,
+}
+
 /// A checkpoint that was read back and is whole.
 pub(crate) struct Loaded {
     pub(crate) path: PathBuf,
@@ -69,7 +76,7 @@ pub(crate) fn save(
 ) -> Result<CheckpointReport, PersistError> {
     let sequence = anchor.sequence;
     let state_digest_hex = HexDigest::new(&state.digest());
-    let path = directory.join(format!("{PREFIX}{sequence:0DIGITS$}{SUFFIX}"));
+    let path = path_of(directory, sequence);
     let file = File { schema_version: SCHEMA.to_owned(), anchor, state_digest_hex, state };
     let mut bytes = serde_json::to_vec(&file)
         .map_err(|source| PersistError::Json { path: path.clone(), source })?;
@@ -80,18 +87,19 @@ pub(crate) fn save(
     Ok(CheckpointReport { path, sequence, state_digest_hex, open_holds, bytes })
 }
 
-/// Notes that the checkpoint after `sequence` is good, and removes all that are older than the newest two good ones.
+/// Notes that the checkpoint just saved is good, and removes all that are older than the newest two good ones.
 /// What is not whole does not count as one to fall back on. Also removes what a crash left of one being written.
 pub(crate) fn retire(
     storage: &dyn Storage,
     directory: &Path,
-    good: &mut Vec<u64>,
-    sequence: u64,
+    good: &mut Vec<Known>,
+    saved: &CheckpointReport,
 ) -> Result<(), PersistError> {
-    good.retain(|known| *known != sequence);
-    good.push(sequence);
+    let CheckpointReport { sequence, state_digest_hex, .. } = *saved;
+    good.retain(|known| known.sequence != sequence);
+    good.push(Known { sequence, state_digest_hex });
     good.drain(..good.len().saturating_sub(KEPT));
-    let oldest = good.first().copied().unwrap_or(0);
+    let oldest = good.first().map_or(0, |known| known.sequence);
     let paths = storage.list(directory).map_err(PersistError::io("list", directory))?;
     for path in paths.iter().filter(|path| {
         sequence_of(path).is_some_and(|sequence| sequence < oldest) || is_unfinished(path)
@@ -99,6 +107,28 @@ pub(crate) fn retire(
         storage.remove(path).map_err(PersistError::io("remove", path))?;
     }
     Ok(())
+}
+
+/// Reads a checkpoint back, as a restart would.
+///
+/// # Errors
+/// [`PersistError::Unrestorable`] when it is not whole, or not the one that was saved.
+pub(crate) fn check(
+    storage: &dyn Storage,
+    directory: &Path,
+    known: Known,
+) -> Result<(), PersistError> {
+    let path = path_of(directory, known.sequence);
+    let bytes = files::read(storage, &path).map_err(|error| error.to_string());
+    let reason = match bytes.and_then(|bytes| parse(&path, known.sequence, &bytes)) {
+        Ok(loaded) if loaded.state_digest_hex == known.state_digest_hex => return Ok(()),
+        Ok(loaded) => format!(
+            "its state has digest {}, saved was {}",
+            loaded.state_digest_hex, known.state_digest_hex
+        ),
+        Err(reason) => reason,
+    };
+    Err(PersistError::Unrestorable { path, reason })
 }
 
 /// The newest checkpoint before `before` that is whole; those that are not, or cannot be read, go into `rejected`.
@@ -157,6 +187,10 @@ fn list(storage: &dyn Storage, directory: &Path) -> Result<Vec<(u64, PathBuf)>, 
 fn is_unfinished(path: &Path) -> bool {
     let named = path.with_extension("");
     path.extension() == Some(files::BESIDE.as_ref()) && sequence_of(&named).is_some()
+}
+
+fn path_of(directory: &Path, sequence: u64) -> PathBuf {
+    directory.join(format!("{PREFIX}{sequence:0DIGITS$}{SUFFIX}"))
 }
 
 fn sequence_of(path: &Path) -> Option<u64> {

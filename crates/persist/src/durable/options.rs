@@ -1,5 +1,7 @@
 //! How a durable ledger is opened.
 
+#[cfg(feature = "archive")]
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use calybris_budget::Limits;
@@ -28,6 +30,8 @@ pub struct DurableOptions {
     pub(crate) limits: Limits,
     pub(crate) record_all: bool,
     pub(crate) segment_bytes: u64,
+    #[cfg(feature = "archive")]
+    pub(crate) archive: Option<PathBuf>,
     pub(crate) storage: Arc<dyn Storage>,
 }
 
@@ -39,6 +43,8 @@ impl DurableOptions {
             limits: Limits::default(),
             record_all: true,
             segment_bytes: SEGMENT_BYTES,
+            #[cfg(feature = "archive")]
+            archive: None,
             storage: Arc::new(Files),
         }
     }
@@ -92,6 +98,30 @@ impl DurableOptions {
     pub fn segment_bytes(mut self, segment_bytes: u64) -> Self {
         self.segment_bytes = segment_bytes;
         self
+    }
+
+    /// Compresses what is retired into a folder before it goes. With it, the readers of the log crate
+    /// (`WalOptions::archive`) read the log from its first entry; a restart does not need it.
+    #[cfg(feature = "archive")]
+    pub fn archive(mut self, folder: &Path) -> Self {
+        self.archive = Some(folder.to_owned());
+        self
+    }
+
+    /// How the log is opened for writing.
+    #[cfg(feature = "archive")]
+    pub(crate) fn writing(&self, wal: &WalOptions) -> WalOptions {
+        match &self.archive {
+            Some(folder) => wal.clone().archive(folder),
+            None => wal.clone(),
+        }
+    }
+
+    /// How the log is opened for writing.
+    #[cfg(not(feature = "archive"))]
+    #[expect(clippy::unused_self, reason = "it has to say with the feature")]
+    pub(crate) fn writing(&self, wal: &WalOptions) -> WalOptions {
+        wal.clone()
     }
 
     /// Keeps log and checkpoints elsewhere than in real files.

@@ -2,6 +2,7 @@
 
 use calybris_budget::{Applied, ExpiredHold, LedgerOperation, Limits, Receipt, Refusal};
 use calybris_kernel::digest::{CanonicalHasher, HexDigest};
+use calybris_proof::chain::ChainHash;
 use calybris_wal::WalError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -40,6 +41,15 @@ pub enum LedgerRecord {
         sequence: u64,
         /// The digest of the state.
         state_digest_hex: HexDigest,
+    },
+    /// The beginning of the log is being retired: after this record, and never without it.
+    Retired {
+        /// The last entry of what goes.
+        sequence: u64,
+        /// Its hash, which the rest of the log continues.
+        last_hash: ChainHash,
+        /// The last entry of the older of the two checkpoints that a restart has instead.
+        checkpoint: u64,
     },
 }
 
@@ -94,6 +104,7 @@ pub(super) enum Record {
     Begin { schema_version: &'static str, limits: Limits },
     Operation { operation: Box<RawValue>, outcome: Outcome },
     Checkpoint { sequence: u64, state_digest_hex: HexDigest },
+    Retired { sequence: u64, last_hash: ChainHash, checkpoint: u64 },
 }
 
 /// The operation as it will stand in the log. Refuses what would not fit before it is applied: afterwards it
@@ -126,4 +137,9 @@ pub(crate) fn changes_the_ledger(operation: &LedgerOperation, answer: &Answer) -
 
 pub(super) fn begin(limits: Limits) -> Record {
     Record::Begin { schema_version: LEDGER_RECORD_SCHEMA, limits }
+}
+
+/// Whether this is an operation, without decoding it: how one begins is part of the format.
+pub(crate) fn is_operation(record: &RawValue) -> bool {
+    record.get().starts_with("{\"operation\":")
 }

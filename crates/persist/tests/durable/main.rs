@@ -15,6 +15,8 @@ mod hostile;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod retirement;
+#[cfg(test)]
 #[cfg(feature = "async")]
 mod tasks;
 #[cfg(test)]

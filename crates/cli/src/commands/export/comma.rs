@@ -35,7 +35,7 @@ impl<W: Write> Csv<W> {
     }
 }
 
-impl<W: Write> Table for Csv<W> {
+impl<W: Write + Send> Table for Csv<W> {
     type Part = Lines;
 
     fn add(Lines(lines): &mut Lines, row: &Row<'_>) -> io::Result<()> {

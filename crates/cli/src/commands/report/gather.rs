@@ -37,15 +37,23 @@ pub(super) const GATES: [Gate; 9] = [
 /// Everything the page shows.
 pub(super) struct Gathered {
     pub(super) verdict: Verdict,
-    pub(super) tally: Tally,
+    pub(super) sums: Sums,
     pub(super) timeline: Timeline,
+    pub(super) ledger: Option<Ledger>,
+}
+
+/// What is counted, of the whole log or of entries that follow one another.
+#[derive(Default)]
+pub(super) struct Sums {
+    pub(super) tally: Tally,
     /// How often a gate turned a model away, in the order of [`GATES`].
     pub(super) gates: [u64; GATES.len()],
     /// By upper bound in microunits.
     pub(super) costs: BTreeMap<u64, u64>,
     /// By upper bound in milliseconds, of the selected models.
     pub(super) latencies: BTreeMap<u64, u64>,
-    pub(super) ledger: Option<Ledger>,
+    /// One after the other, for the timeline; not kept of the whole log.
+    outcomes: Vec<usize>,
 }
 
 /// A ledger snapshot and whether it balances.
@@ -104,30 +112,55 @@ impl Gathered {
         ledger: Option<&Path>,
     ) -> Result<Self> {
         let ledger = ledger.map(Ledger::load).transpose()?;
-        let (mut timeline, mut tally) = (Timeline::default(), Tally::default());
-        let (mut costs, mut latencies) = (BTreeMap::new(), BTreeMap::new());
-        let mut gates = [0_u64; GATES.len()];
-        let mut verdict = verify(log, policies, against, &[], |record: &Record<'_>| {
-            tally.add(record);
-            let audited = &record.audited;
-            let decision = &audited.decision;
-            timeline.add(outcome(decision));
-            if decision.is_executable() {
-                *costs.entry(bucket(decision.estimated_cost_microunits)).or_default() += 1;
-            }
-            let Some(policy) = policies.named_by(&audited.audit) else { return };
-            let models = policy.snapshot.models();
-            let selected = models.iter().find(|m| m.model_id == decision.selected_model_id);
-            if let Some(model) = selected {
-                *latencies.entry(bucket(model.p95_latency_ms.into())).or_default() += 1;
-            }
-            let (_, trace) = policy.snapshot.prescribe_with_trace(audited.input);
-            for (sum, gate) in gates.iter_mut().zip(GATES) {
-                *sum += u64::from(trace.rejections.count(gate));
-            }
-        })?;
+        let (mut timeline, mut sums) = (Timeline::default(), Sums::default());
+        let mut verdict = verify(
+            log,
+            policies,
+            against,
+            &[],
+            |part: &mut Sums, record| part.add(record, policies),
+            |part| {
+                part.outcomes.iter().for_each(|outcome| timeline.add(*outcome));
+                sums.join(part);
+            },
+        )?;
         verdict.add("budgets", ledger.as_ref().map_or_else(no_ledger, Ledger::item));
-        Ok(Self { verdict, tally, timeline, gates, costs, latencies, ledger })
+        Ok(Self { verdict, sums, timeline, ledger })
+    }
+}
+
+impl Sums {
+    fn add(&mut self, record: &Record<'_>, policies: &Policies) {
+        self.tally.add(record);
+        let audited = &record.audited;
+        let decision = &audited.decision;
+        self.outcomes.push(outcome(decision));
+        if decision.is_executable() {
+            *self.costs.entry(bucket(decision.estimated_cost_microunits)).or_default() += 1;
+        }
+        let Some(policy) = policies.named_by(&audited.audit) else { return };
+        let models = policy.snapshot.models();
+        let selected = models.iter().find(|m| m.model_id == decision.selected_model_id);
+        if let Some(model) = selected {
+            *self.latencies.entry(bucket(model.p95_latency_ms.into())).or_default() += 1;
+        }
+        let (_, trace) = policy.snapshot.prescribe_with_trace(audited.input);
+        for (sum, gate) in self.gates.iter_mut().zip(GATES) {
+            *sum += u64::from(trace.rejections.count(gate));
+        }
+    }
+
+    fn join(&mut self, later: Self) {
+        self.tally.join(later.tally);
+        for (sum, more) in self.gates.iter_mut().zip(later.gates) {
+            *sum += more;
+        }
+        for (all, more) in [(&mut self.costs, later.costs), (&mut self.latencies, later.latencies)]
+        {
+            for (bound, n) in more {
+                *all.entry(bound).or_default() += n;
+            }
+        }
     }
 }
 

@@ -86,7 +86,7 @@ fn verdict(gathered: &Gathered) -> String {
 }
 
 fn tiles(gathered: &Gathered, policies: &Policies) -> String {
-    let total = &gathered.tally.total;
+    let total = &gathered.sums.tally.total;
     let tiles = [
         ("decisions", count(total.decisions)),
         ("executed as requested", percent(total.executed, total.decisions)),
@@ -132,15 +132,15 @@ fn timeline(gathered: &Gathered) -> String {
 
 fn spend(gathered: &Gathered, policies: &Policies) -> String {
     let currency = policies.currency();
-    let tenants = gathered.tally.tenants.iter().map(|(name, sum)| (name.clone(), sum));
+    let tenants = gathered.sums.tally.tenants.iter().map(|(name, sum)| (name.clone(), sum));
     let turned_down = tenants.clone().filter(|(_, sum)| sum.rejected > 0);
     let turned_down = largest(turned_down, |sum| sum.rejected, |sum| count(sum.rejected));
     let turned_down = charts::bars("Requests refused, by tenant", "rejected", &turned_down);
-    let executed = gathered.tally.models.iter().filter(|(id, _)| **id != 0);
+    let executed = gathered.sums.tally.models.iter().filter(|(id, _)| **id != 0);
     let models = executed.map(|(id, sum)| (policies.model(*id), sum));
     let cost = |sum: &Sum| u64::try_from(sum.cost_microunits).unwrap_or(u64::MAX);
     let cost_text = |sum: &Sum| money(sum.cost_microunits, currency);
-    let refused = gathered.tally.reasons.iter().filter(|(_, sum)| sum.rejected > 0);
+    let refused = gathered.sums.tally.reasons.iter().filter(|(_, sum)| sum.rejected > 0);
     let refused = refused.map(|(name, sum)| (String::from(*name), sum));
     let refusals = largest(refused, |sum| sum.rejected, |sum| count(sum.rejected));
     let refusals = if refusals.is_empty() {
@@ -148,7 +148,7 @@ fn spend(gathered: &Gathered, policies: &Policies) -> String {
     } else {
         charts::bars("Refusals by reason", "rejected", &refusals)
     };
-    let gates = GATES.iter().zip(&gathered.gates).filter(|(_, turned_away)| **turned_away > 0);
+    let gates = GATES.iter().zip(&gathered.sums.gates).filter(|(_, turned_away)| **turned_away > 0);
     let mut gates: Vec<_> = gates
         .map(|(gate, n)| Bar { label: gate.to_string(), value: *n, text: count(*n) })
         .collect();
@@ -200,8 +200,8 @@ fn distributions(gathered: &Gathered, policies: &Policies) -> String {
         });
         bars.collect::<Vec<_>>()
     };
-    let cost = columns(&gathered.costs, &short_money);
-    let latency = columns(&gathered.latencies, &|bound| count(bound));
+    let cost = columns(&gathered.sums.costs, &short_money);
+    let latency = columns(&gathered.sums.latencies, &|bound| count(bound));
     let currency = policies.currency();
     format!(
         "<div class=\"grid2\">{}{}</div>\n",

@@ -19,7 +19,7 @@ fn row_groups(rows: u64, metadata: &str) -> Vec<i64> {
     let mut table = Parquet::new(path.reopen().unwrap()).unwrap();
     let mut part = Rows::default();
     for sequence in 1..=rows {
-        let record = Record::read(&payload).unwrap();
+        let record = Record::read(payload.as_bytes()).unwrap();
         Parquet::<std::fs::File>::add(
             &mut part,
             &Row { sequence, hash, record, policies: &policies },
