@@ -113,3 +113,15 @@ fn what_a_bad_secret_was_is_never_printed() {
         assert!(!ran.err.contains(bad) && !ran.out.contains(bad), "{ran:?}");
     }
 }
+
+#[test]
+fn a_tail_that_opening_moves_away_is_said_and_a_wrong_key_is_no_tampering() {
+    let folder = Folder::with_log();
+    let decide = ["decide", "--policy", "policy.json", "requests.jsonl", "--log", "log"];
+    let log = folder.read("log");
+    folder.write("log", format!("{log}{{\"sequence\":9,\"prev"));
+    folder.run(&decide).ok().says("only half written, as by a crash; it was moved to log.torn-");
+    folder.write("key", KEY);
+    let keyed = folder.run(&[&decide[..], &["--key-file", "key"]].concat()).ends(CANNOT_TELL);
+    keyed.says("this is not the log's key");
+}

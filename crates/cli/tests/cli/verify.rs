@@ -271,3 +271,29 @@ fn required_items_fail_when_nobody_checked_them() {
     folder.run(&["head", "log", "-o", "anchor"]).ok();
     folder.run(&[&required[..], &["--anchor", "anchor"]].concat()).ok();
 }
+
+#[test]
+fn a_wrong_command_line_is_json_too_when_that_is_asked_for() {
+    let failure = Folder::new().run(&["verify", "--json"]).ends(USAGE).json();
+    assert_eq!(failure["verdict"], "usage");
+    assert!(failure["error"]["problem"].as_str().unwrap().contains("<LOG>"), "{failure}");
+}
+
+#[test]
+fn nothing_learnt_from_a_log_is_written_over_it() {
+    let folder = Folder::with_log();
+    let before = folder.read("log");
+    for command in [&["head", "log", "-o", "log"][..], &["report", "log", "-o", "./log"]] {
+        folder.run(command).ends(USAGE).says("this is the log");
+    }
+    assert_eq!(folder.read("log"), before);
+}
+
+#[test]
+fn a_comparison_of_nothing_passes_no_limit() {
+    let folder = Folder::new();
+    folder.write("log", "");
+    let diff = ["diff", "--old", "policy.json", "--new", "policy.json", "log"];
+    folder.run(&diff).ends(CANNOT_TELL).says("no decision to replay");
+    folder.run(&["stats", "nowhere"]).ends(CANNOT_TELL).says("cannot open nowhere");
+}

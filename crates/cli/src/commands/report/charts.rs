@@ -26,13 +26,15 @@ fn scale(value: u64, most: u64, length: u64) -> u64 {
 pub(super) fn bars(title: &str, class: &str, bars: &[Bar]) -> String {
     const ROW: u64 = 30;
     const LABEL: u64 = 160;
-    const NUMBER: u64 = 108;
     let most = bars.iter().map(|bar| bar.value).max().unwrap_or(0);
+    // Room for the longest number: a digit takes 8 at most.
+    let longest = bars.iter().map(|bar| bar.text.chars().count()).max().unwrap_or(0) as u64;
+    let number = (8 * longest + 12).clamp(108, NARROW - LABEL - 60);
     let height = ROW * bars.len() as u64 + 4;
     let mut svg = open(title, NARROW, height);
     for (row, bar) in (0..).zip(bars) {
         let y = row * ROW;
-        let width = scale(bar.value, most, NARROW - LABEL - NUMBER);
+        let width = scale(bar.value, most, NARROW - LABEL - number);
         let (label, text) = (escape(&bar.label), escape(&bar.text));
         let short = escape(&shorten(&bar.label, 22));
         svg.push_str(&format!(
