@@ -179,7 +179,7 @@ impl<T> WalWriter<T> {
     /// # Ok::<(), WalError>(()) }).unwrap();
     /// ```
     pub async fn wait_durable_async(&self, ticket: Ticket) -> Result<(), WalError> {
-        reach(&self.group, Goal::Durable(ticket.sequence)).await
+        reach(&self.group, self.redeem(ticket)?).await
     }
 }
 

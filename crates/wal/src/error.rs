@@ -85,7 +85,10 @@ pub enum EntryFault {
         /// One after the last entry before it.
         expected: u64,
     },
-    /// The archived segment cannot be unpacked here.
+    /// No segment continues what was retired; the one that did was there before that was recorded.
+    #[error("no segment of the log is there, and a record says that those before were retired")]
+    SegmentMissing,
+    /// The archived segment cannot be unpacked, or is another one.
     #[error("the archived segment is damaged: {reason}")]
     Archive {
         /// What is wrong with it.
@@ -157,6 +160,12 @@ pub enum WalError {
     #[error("{} is a file, the segments of a log need a directory", path.display())]
     NotADirectory {
         /// The log.
+        path: PathBuf,
+    },
+    /// The file is a segment of a log that is a directory, which is what a writer opens.
+    #[error("{} is a segment of a log, open its directory", path.display())]
+    OneSegment {
+        /// The segment.
         path: PathBuf,
     },
     /// The log is an archive, which can only be read.
@@ -248,6 +257,16 @@ pub enum WalError {
     Unwritable {
         /// Why.
         reason: String,
+    },
+    /// The ticket is another log's: this one has not come so far.
+    #[error("{} has no entry {sequence} to wait for, its last is {head}", path.display())]
+    ForeignTicket {
+        /// The log.
+        path: PathBuf,
+        /// The ticket's.
+        sequence: u64,
+        /// The log's.
+        head: u64,
     },
     /// The log holds as many entries as a sequence can count.
     #[error("{} is full: its sequence is {}", path.display(), u64::MAX)]

@@ -11,8 +11,8 @@ use crate::head_file::{Durable, HeadFile};
 use crate::options::WalOptions;
 use crate::output::{Output, Rotation};
 use crate::recovery::{Finding, Verdict, WalReport};
-use crate::segments::{LOCK, Segments};
-use crate::storage::{StorageFile, beside, directory_of};
+use crate::segments::{LOCK, Segment, Segments};
+use crate::storage::{StorageFile, beside, create_directory, directory_of, exists};
 
 const COPY_BYTES: usize = 1 << 20;
 /// Of a directory that exists and about which nothing is said.
@@ -27,6 +27,7 @@ pub(crate) fn open(
     let (file, rotation) = lock(path, options)?;
     let segments = Segments::find(path, options, key.as_ref())?;
     let last = &segments.last.path;
+    let is_new = !exists(&*options.storage, last)?;
     let file = match file {
         Some(file) => file,
         None => options.storage.open_write(last).map_err(WalError::io("open", last))?,
@@ -45,7 +46,12 @@ pub(crate) fn open(
             report.kept_tail = Some(keep_tail(last, &*file, end, bytes, options)?);
             file.set_len(end).map_err(WalError::io("cut the tail of", last))?;
         }
-        Verdict::Refuse => return Err(finding.refusal()),
+        Verdict::Refuse => {
+            if is_new {
+                let _ = options.storage.remove(last);
+            }
+            return Err(finding.refusal());
+        }
     }
     // What is there may be no more than cached, and after a sync that failed another one does nothing for
     // what the first one covered: it is written again. The head file must never be ahead of the log.
@@ -60,13 +66,17 @@ pub(crate) fn open(
     let durable = Durable { head, bytes: end };
     let head_file =
         HeadFile::create(&segments.head_file, options, finding.durable, durable, key.as_ref())?;
-    for leftover in &segments.leftovers {
-        options.storage.remove(leftover).map_err(WalError::io("remove", leftover))?;
+    let sync = |directory: &Path| {
+        options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))
+    };
+    if let Some(Rotation { directory, .. }) = &rotation {
+        // The record may be no more than cached: it must outlive what it says was retired.
+        sync(directory)?;
+        for leftover in &segments.leftovers {
+            options.storage.remove(leftover).map_err(WalError::io("remove", leftover))?;
+        }
     }
-    let within = rotation.as_ref().map(|rotation| rotation.directory.as_path());
-    for directory in within.into_iter().chain([directory_of(path)]) {
-        options.storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
-    }
+    sync(directory_of(path))?;
     let output = Output::new(last.clone(), file, head_file, durable, rotation);
     let group = GroupCommit::new(path.to_owned(), output, key, options.buffer_bytes);
     #[cfg(feature = "observability")]
@@ -79,13 +89,17 @@ fn lock(path: &Path, options: &WalOptions) -> Result<Locked, WalError> {
     let storage = &options.storage;
     let is_directory = storage.is_directory(path);
     if !is_directory && options.segment_bytes.is_none() {
+        // Nobody locks a segment, so that readers are free to read it: its writer has the directory's lock.
+        if Segment::is_name(path) && exists(&**storage, &path.with_file_name(LOCK))? {
+            return Err(WalError::OneSegment { path: path.to_owned() });
+        }
         return Ok((Some(lock_file(path, options)?), None));
     }
     if !is_directory {
-        if storage.open_read(path).is_ok() {
+        if exists(&**storage, path)? {
             return Err(WalError::NotADirectory { path: path.to_owned() });
         }
-        storage.create_directory(path).map_err(WalError::io("create", path))?;
+        create_directory(&**storage, path)?;
     }
     let lock = lock_file(&path.join(LOCK), options).map_err(|error| match error {
         WalError::Locked { .. } => WalError::Locked { path: path.to_owned() },

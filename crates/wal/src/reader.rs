@@ -6,7 +6,7 @@ use std::path::Path;
 use calybris_proof::chain::{ChainHash, WalAnchor};
 use serde::de::DeserializeOwned;
 
-use crate::chain::{Head, hash_of};
+use crate::chain::hash_of;
 use crate::entry::WalEntry;
 use crate::error::WalError;
 use crate::line;
@@ -286,8 +286,7 @@ pub(crate) fn scan<'v>(
 ) -> Result<VerifiedWal, WalError> {
     let key = options.chain_key(path)?;
     let segments = Segments::find(path, options, key.as_ref())?.with_archive(options)?;
-    let anchor = segments.trusted_anchor(options)?;
-    let anchors: Vec<Head> = segments.retirement().into_iter().chain(anchor).collect();
+    let anchors = segments.anchors(options)?;
     let (storage, key) = (&*options.storage, key.as_ref());
     let walk = Walk { segments: &segments, storage, active: None, key, anchors: &anchors, visitor };
     let Walked { scanned, bytes_before, .. } = walk.run(progress)?;
@@ -295,11 +294,7 @@ pub(crate) fn scan<'v>(
         return Err(WalError::Entry { place: *place, fault });
     }
     let (start, head) = (segments.start, scanned.head);
-    if let Some(expected) = anchor.map(|a| a.sequence).filter(|expected| head.sequence < *expected)
-    {
-        let (path, found) = (path.to_owned(), head.sequence);
-        return Err(WalError::BelowAnchor { path, found, expected });
-    }
+    segments.check_end(head, &anchors)?;
     Ok(VerifiedWal {
         after: start.sequence,
         after_hash: start.hash,

@@ -122,8 +122,19 @@ impl Retention {
         #[cfg(feature = "archive")]
         if let Some(folder) = &self.options.archive {
             let archived = crate::archive::write(&due, folder, storage)?;
-            verified(&archived, storage, key)?;
+            let found = verified(&archived, storage, key)?.scanned.head;
+            if found != head {
+                let reason = format!(
+                    "it ends with entry {} {}, the segment with entry {} {}",
+                    found.sequence, found.hash, head.sequence, head.hash
+                );
+                let place = archived.last.place(0, 0, archived.last.first);
+                return Err(place.refuse(EntryFault::Archive { reason }.into()));
+            }
         }
+        // The segment that follows may have been created this moment: its name must not be lost where the
+        // record's is kept.
+        storage.sync_directory(log).map_err(WalError::io("sync", log))?;
         retired::write(log, storage, head, key)?;
         for path in due.leftovers.iter().chain(due.all().map(|segment| &segment.path)) {
             match storage.remove(path) {

@@ -60,12 +60,17 @@ pub(crate) const PACKED: &str = ".gz";
 pub(crate) const UNKNOWN: u64 = u64::MAX;
 
 impl Segment {
+    /// Whether a file is called as a segment is.
+    pub(crate) fn is_name(path: &Path) -> bool {
+        Self::named(path.to_owned()).is_some()
+    }
+
     /// A segment by its name, none for another file.
     fn named(path: PathBuf) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let (name, packed) = name.strip_suffix(PACKED).map_or((name, false), |name| (name, true));
         let digits = name.strip_suffix(".log")?;
-        let first = digits.parse().ok()?;
+        let first = digits.parse().ok().filter(|first| *first > 0)?;
         let is_name = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
         is_name.then_some(Self { path, first, packed })
     }
@@ -131,9 +136,10 @@ impl Segments {
                     continue;
                 }
             }
-            let due = retired.next();
-            let begun = || Segment { path: log.join(name(due)), first: due, packed: false };
-            let last = sealed.pop().unwrap_or_else(begun);
+            let last = match sealed.pop() {
+                Some(last) => last,
+                None => Self::first_of(log, retired)?,
+            };
             let leftovers = leftovers.into_iter().filter(|segment| !segment.packed);
             return Ok(Self {
                 log: log.to_owned(),
@@ -145,6 +151,19 @@ impl Segments {
                 leftovers: leftovers.map(|segment| segment.path).collect(),
             });
         }
+    }
+
+    /// The segment to begin a directory with, in which there is none yet.
+    ///
+    /// A retirement is recorded once the segment after it is durable. A record that leaves none is damage or
+    /// another log's, and nothing may be removed on its word.
+    fn first_of(log: &Path, retired: Head) -> Result<Segment, WalError> {
+        let first = retired.next();
+        let begun = Segment { path: log.join(name(first)), first, packed: false };
+        if retired.sequence > 0 {
+            return Err(begun.place(0, 0, first).refuse(EntryFault::SegmentMissing.into()));
+        }
+        Ok(begun)
     }
 
     /// The same with the archive of what was retired, where the options name one.
@@ -184,6 +203,22 @@ impl Segments {
     /// The head of what was retired, where something was.
     pub(crate) fn retirement(&self) -> Option<Head> {
         Some(self.retired).filter(|head| head.sequence > 0)
+    }
+
+    /// The heads that a reader must pass through: of what was retired, and the one the options trust.
+    pub(crate) fn anchors(&self, options: &WalOptions) -> Result<Vec<Head>, WalError> {
+        Ok(self.retirement().into_iter().chain(self.trusted_anchor(options)?).collect())
+    }
+
+    /// Whether a reader that came to `head` passed through all of them.
+    pub(crate) fn check_end(&self, head: Head, anchors: &[Head]) -> Result<(), WalError> {
+        let (path, found) = (&self.log, head.sequence);
+        match anchors.iter().map(|anchor| anchor.sequence).max() {
+            Some(expected) if found < expected => {
+                Err(WalError::BelowAnchor { path: path.clone(), found, expected })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The head that the options trust, which must not have been retired.

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error::WalError;
+
 pub use files::Files;
 pub use memory::Memory;
 
@@ -48,7 +50,7 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Whether `path` is a directory.
     fn is_directory(&self, path: &Path) -> bool;
 
-    /// Creates a directory and those above it.
+    /// Creates a directory and those above it, where there are none.
     ///
     /// # Errors
     /// Whatever the system says.
@@ -108,6 +110,33 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever the system says, other than that there is no such file.
     fn len_at(&self, path: &Path) -> io::Result<Option<u64>>;
+}
+
+/// Whether there is such a file.
+pub(crate) fn exists(storage: &dyn Storage, path: &Path) -> Result<bool, WalError> {
+    match storage.open_read(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(WalError::io("open", path)(error)),
+    }
+}
+
+/// Creates a directory where there is none, and those above it, with names that outlive the machine.
+pub(crate) fn create_directory(storage: &dyn Storage, path: &Path) -> Result<(), WalError> {
+    let there = storage.is_directory(path);
+    let above = path.ancestors().skip(1);
+    let missing = above.take_while(|it| !it.as_os_str().is_empty() && !storage.is_directory(it));
+    let made: Vec<&Path> = [path].into_iter().chain(missing).collect();
+    storage.create_directory(path).map_err(WalError::io("create", path))?;
+    // Also where it is there already: an earlier attempt may have ended before this.
+    for within in made.into_iter().map(directory_of) {
+        match storage.sync_directory(within) {
+            // It was made by somebody who may, for somebody who may not.
+            Err(error) if there && error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(WalError::io("sync", within))?,
+        }
+    }
+    Ok(())
 }
 
 /// The directory a file is in.

@@ -2,27 +2,26 @@
 
 use std::path::Path;
 
-use calybris_proof::chain::{ChainHash, ChainKey};
+use calybris_proof::chain::ChainHash;
 use serde::de::DeserializeOwned;
 
-use crate::chain::Head;
 use crate::entry::WalEntry;
 use crate::error::{EntryFault, Fault, Place, WalError};
-use crate::line::{self, Line};
+use crate::line;
 use crate::lines::{Lines, RawLine};
 use crate::options::WalOptions;
 use crate::payload::decode;
 use crate::segments::Segments;
 use crate::storage::{Storage, StorageFile};
 
-/// Gives the verified entries of a log to `visit`, one by one: with the key and from the storage that
-/// `options` name.
+/// Gives the verified entries of a log to `visit`, one by one: with the key, against the anchor, from the
+/// storage and after the head that `options` name.
 ///
 /// An entry is given out once its own link holds; what follows it is checked only afterwards.
 ///
 /// # Errors
-/// [`WalError::Io`]; [`WalError::Key`]; [`WalError::Entry`] at the first line that breaks the chain or does not
-/// decode.
+/// [`WalError::Entry`] at the first line that breaks the chain or does not decode; otherwise as
+/// [`verify_wal_with`](crate::verify_wal_with).
 ///
 /// ```
 /// use std::path::Path;
@@ -95,41 +94,26 @@ pub(crate) fn visit_entries<T: DeserializeOwned>(
 ) -> Result<(u64, ChainHash), WalError> {
     let key = options.chain_key(path)?;
     let segments = Segments::find(path, options, key.as_ref())?.with_archive(options)?;
-    let mut previous_hash = segments.start.hash;
-    let head = visit_lines(&segments, &*options.storage, key.as_ref(), &mut |line, head| {
+    let anchors = segments.anchors(options)?;
+    let mut head = segments.start;
+    head.check(&anchors)
+        .map_err(|fault| segments.first().place(0, 0, head.next()).refuse(fault))?;
+    each_line(&segments, &*options.storage, true, &mut |raw, place| {
+        let line = line::parse(raw.bytes)?;
+        let previous = head;
+        head = previous.follow(&line, key.as_ref())?;
+        head.check(&anchors)?;
         visit(WalEntry {
-            sequence: line.sequence,
-            previous_hash: std::mem::replace(&mut previous_hash, head.hash),
+            sequence: head.sequence,
+            previous_hash: previous.hash,
             entry_hash: head.hash,
             data: decode(line.data)?,
         });
-        Ok(())
-    })?;
-    Ok((head.sequence, head.hash))
-}
-
-/// Verifies a log line by line, giving each line and the head it makes to `visit`; returns the last head.
-pub(crate) fn visit_lines(
-    segments: &Segments,
-    storage: &dyn Storage,
-    key: Option<&ChainKey>,
-    visit: &mut dyn FnMut(&Line<'_>, Head) -> Result<(), Fault>,
-) -> Result<Head, WalError> {
-    let trusted = segments.retirement();
-    let mut head = segments.start;
-    head.check(trusted.as_slice()).map_err(|fault| {
-        let place = segments.first().place(0, 0, head.next());
-        WalError::Entry { place, fault }
-    })?;
-    each_line(segments, storage, true, &mut |raw, place| {
-        let line = line::parse(raw.bytes)?;
-        head = head.follow(&line, key)?;
-        head.check(trusted.as_slice())?;
-        visit(&line, head)?;
         place.sequence = head.next();
         Ok(())
     })?;
-    Ok(head)
+    segments.check_end(head, &anchors)?;
+    Ok((head.sequence, head.hash))
 }
 
 /// Takes a line and its place, whose sequence it moves on.

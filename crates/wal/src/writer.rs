@@ -139,9 +139,20 @@ impl<T> WalWriter<T> {
     /// Returns when the entry of a ticket is durable, syncing it together with whatever else waits.
     ///
     /// # Errors
-    /// As [`WalWriter::flush`]; the entry may or may not be in the log then.
+    /// As [`WalWriter::flush`]; the entry may or may not be in the log then. [`WalError::ForeignTicket`] for a
+    /// sequence that this log has not come to.
     pub fn wait_durable(&self, ticket: Ticket) -> Result<(), WalError> {
-        self.group.reach(Goal::Durable(ticket.sequence))
+        self.group.reach(self.redeem(ticket)?)
+    }
+
+    /// What the holder of a ticket waits for; nobody would ever reach an entry that is not chained.
+    pub(crate) fn redeem(&self, Ticket { sequence, .. }: Ticket) -> Result<Goal, WalError> {
+        let head = self.sequence();
+        if sequence > head {
+            let path = self.report.path.clone();
+            return Err(WalError::ForeignTicket { path, sequence, head });
+        }
+        Ok(Goal::Durable(sequence))
     }
 
     /// The sequence of the last entry, 0 for an empty log.

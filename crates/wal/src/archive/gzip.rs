@@ -10,26 +10,29 @@ use flate2::write::GzEncoder;
 
 use crate::error::WalError;
 use crate::segments::{PACKED, Segment, Segments, name};
-use crate::storage::{Storage, StorageFile};
+use crate::storage::{Storage, StorageFile, create_directory, exists};
 
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// Compresses segments into a folder, durably, replacing what an earlier attempt left there.
+/// Compresses segments into a folder, durably. What is there already is not replaced: whether it is the same
+/// segment, from an earlier attempt, or another log's, shows when it is read back.
 pub(crate) fn write(
     segments: &Segments,
     folder: &Path,
     storage: &dyn Storage,
 ) -> Result<Segments, WalError> {
-    storage.create_directory(folder).map_err(WalError::io("create", folder))?;
+    create_directory(storage, folder)?;
     let mut archived = segments.clone();
     for segment in archived.sealed.iter_mut().chain([&mut archived.last]) {
         let path = folder.join(name(segment.first) + PACKED);
-        let new = path.with_extension("gz.new");
-        let (file, _) = segments.open(segment, storage)?;
-        let packed = storage.open_write(&new).map_err(WalError::io("open", &new))?;
-        pack(&*file, &*packed).map_err(WalError::io("archive", &segment.path))?;
-        packed.sync().map_err(WalError::io("sync", &new))?;
-        storage.rename(&new, &path).map_err(WalError::io("rename", &new))?;
+        if !exists(storage, &path)? {
+            let new = path.with_extension("gz.new");
+            let (file, _) = segments.open(segment, storage)?;
+            let packed = storage.open_write(&new).map_err(WalError::io("open", &new))?;
+            pack(&*file, &*packed).map_err(WalError::io("archive", &segment.path))?;
+            packed.sync().map_err(WalError::io("sync", &new))?;
+            storage.rename(&new, &path).map_err(WalError::io("rename", &new))?;
+        }
         *segment = Segment { path, packed: true, ..*segment };
     }
     storage.sync_directory(folder).map_err(WalError::io("sync", folder))?;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use serde::de::IgnoredAny;
 
 use super::*;
+use crate::entry::WalEntry;
 use crate::line::MAX_ENTRY_BYTES;
 use crate::options::WalOptions;
-use crate::segments::Segments;
 use crate::storage::{Memory, Storage as _};
-use crate::visit::visit_lines;
+use crate::visit::visit_entries;
 
 /// A log of about `bytes` bytes with entries of very different lengths and some blank lines.
 fn log(bytes: usize, key: Option<&ChainKey>) -> Vec<u8> {
@@ -46,9 +47,9 @@ fn both(bytes: &[u8]) -> (String, String) {
         }
     };
     let options = WalOptions::new().storage(Arc::new(memory.clone()));
-    let segments = Segments::find(path, &options, None).unwrap();
-    let sequential = visit_lines(&segments, &memory, None, &mut |_, _| Ok(()));
-    (parallel, sequential.map_or_else(|e| e.to_string(), |head| format!("{head:?}")))
+    let sequential = visit_entries(path, &options, drop::<WalEntry<IgnoredAny>>);
+    let sequential = sequential.map(|(sequence, hash)| format!("{:?}", Head { sequence, hash }));
+    (parallel, sequential.unwrap_or_else(|error| error.to_string()))
 }
 
 #[test]

@@ -173,6 +173,10 @@ fn make_retired(row: &str, subject: &Subject) -> u64 {
             subject.retire(subject.heads[3]);
             return 4;
         }
+        "RetiredAll" => {
+            subject.retire(Head { sequence: 8, hash: [9; 32].into() });
+            return 9;
+        }
         "RetiredForged" => {
             subject.retire(Head { sequence: 2, hash: [9; 32].into() });
             return 3;
@@ -212,7 +216,7 @@ fn every_row_is_what_opening_and_reading_a_directory_do() {
         })
         .filter(|row: &Vec<&str>| ["Open", "CutTail", "Refuse"].contains(&row[1]))
         .collect();
-    assert_eq!(rows.len(), 21);
+    assert_eq!(rows.len(), 22);
     for (row, key) in
         rows.iter().flat_map(|row| [None, Some(&[7_u8; 32][..])].map(|key| (row, key)))
     {

@@ -6,6 +6,7 @@ mod async_log;
 mod chain;
 mod common;
 mod faults;
+mod hostile;
 mod killed;
 mod retire;
 mod writer;

@@ -86,6 +86,12 @@ impl Disk {
         self.world().faults.clear();
     }
 
+    /// What a process would read of a file.
+    pub(crate) fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let world = self.world();
+        world.names.get(path).map(|file| world.files[*file].cached.clone())
+    }
+
     pub(crate) fn has_crashed(&self) -> bool {
         self.world().crashed
     }

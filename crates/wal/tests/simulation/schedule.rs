@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use calybris_wal::{Verdict, WalError, WalOptions, WalWriter, verify_wal_with, visit_wal_with};
+use calybris_wal::{
+    Verdict, WalError, WalOptions, WalWriter, inspect, verify_wal_with, visit_wal_with,
+};
 
 use crate::disk::{Disk, Fault};
 use crate::random::Random;
@@ -152,11 +154,42 @@ impl Run {
         self.acknowledged = self.acknowledged.max(usize::try_from(sequence).unwrap());
     }
 
+    /// The bytes that opening will cut, if it will.
+    fn tail_to_cut(&self) -> Option<Vec<u8>> {
+        let report = inspect(Path::new("dir/log"), &self.options).ok()?;
+        let bytes = self.disk.read(&report.segment)?;
+        let cut = usize::try_from(report.cut_bytes).unwrap();
+        (report.verdict == Verdict::CutTail).then(|| bytes[bytes.len() - cut..].to_vec())
+    }
+
+    fn must_open(&self) -> WalWriter<String> {
+        self.open().unwrap_or_else(|error| panic!("an honest disk's log: {error}"))
+    }
+
+    /// A crash right after a tail was cut: the copy that was reported is there, byte for byte.
+    fn check_kept_tail(
+        &mut self,
+        log: WalWriter<String>,
+        tail: Option<Vec<u8>>,
+    ) -> WalWriter<String> {
+        self.outcome.tails_cut += 1;
+        let kept = log.report().kept_tail.clone().unwrap();
+        self.disk.restart();
+        self.outcome.crashes += 1;
+        drop(log);
+        let found = self.disk.read(&kept);
+        assert!(tail.is_some() && found == tail, "the copy of a tail: {found:?}");
+        self.must_open()
+    }
+
     /// Acknowledged ⊆ recovered = a prefix of what was attempted, but for what was retired; and the log goes
     /// on from there. With an archive, nothing is gone at all.
     fn check(&mut self) {
-        let log = self.open().unwrap_or_else(|error| panic!("an honest disk's log: {error}"));
-        self.outcome.tails_cut += u64::from(log.report().verdict == Verdict::CutTail);
+        let tail = self.tail_to_cut();
+        let mut log = self.must_open();
+        if log.report().verdict == Verdict::CutTail {
+            log = self.check_kept_tail(log, tail);
+        }
         let after = usize::try_from(log.report().after).unwrap();
         assert!(self.retired.0 <= after && after <= self.retired.1, "{after} {:?}", self.retired);
         self.retired = (after, after);
