@@ -169,9 +169,9 @@ def retired_head(folder, key):
         return 0, "genesis"
     record = members(load_file(path), ["schema_version", "sequence", "last_hash", "check"])
     covered = f"{record['schema_version']} {record['sequence']}".encode()
-    if record["schema_version"] != "calybris.wal-retired.v1" or type(record["sequence"]) is not int \
-            or record["sequence"] < 1 or digest(record["last_hash"]) is None \
-            or link_hash(record["last_hash"], covered, key) != record["check"]:
+    constant(record["schema_version"], "calybris.wal-retired.v1")
+    digest(record["last_hash"])
+    if unsigned(record["sequence"]) < 1 or link_hash(record["last_hash"], covered, key) != record["check"]:
         raise tampered("the record of retirement is damaged, or another key's")
     return record["sequence"], record["last_hash"]
 
@@ -230,6 +230,17 @@ def read_line(line, place, due, previous, key):
     if not hmac.compare_digest(expected.encode(), str(entry["entry_hash"]).encode()):
         raise tampered(f"{place}: entry_hash is not that of the payload")
     return expected, payload.decode("utf-8")
+
+
+def read_anchor(anchor):
+    members(anchor, ["schema_version", "sequence", "last_hash", "keyed"])
+    constant(anchor["schema_version"], "calybris.wal-anchor.v1")
+    boolean(anchor["keyed"])
+    if unsigned(anchor["sequence"]) == 0:
+        constant(anchor["last_hash"], "genesis")
+    else:
+        digest(anchor["last_hash"])
+    return anchor
 
 
 # --- decisions: docs/format/audited-record-v1.md ----------------------------------------------------------
