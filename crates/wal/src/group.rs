@@ -18,6 +18,7 @@ use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
 use crate::chain::Head;
 use crate::error::WalError;
 use crate::line::{self, MAX_ENTRY_BYTES};
+use crate::observe;
 use crate::output::Output;
 use crate::primitive::{Mutex, Sole, lock, yield_now};
 
@@ -130,6 +131,7 @@ impl GroupCommit {
 
     /// Chains an entry. It is in the log from here on, in this order, unless a write fails.
     pub(crate) fn chain(&self, payload: &[u8]) -> Result<Link, WalError> {
+        let _span = observe::append(payload.len());
         let mut state = lock(&self.state);
         if let Some(reason) = &state.failure {
             return Err(self.poisoned(reason));
@@ -241,16 +243,16 @@ impl<'a> Lead<'a> {
         drop(state);
 
         let start = Instant::now();
-        let put = || group.output.take().put(&bytes, head, sync, group.key.as_ref());
-        // A storage that panics must not leave the others waiting; the panic goes on below.
+        let put = || {
+            let _span = observe::group(bytes.len(), sync);
+            group.output.take().put(&bytes, head, sync, group.key.as_ref())
+        };
+        // A storage or a subscriber that panics must not leave the others waiting; the panic goes on below.
         let outcome = catch_unwind(AssertUnwindSafe(put));
 
         let mut state = lock(&group.state);
         let entries = head.sequence - group.progress.written();
-        #[cfg(feature = "observability")]
-        if let Ok(outcome) = &outcome {
-            crate::observe::group(entries, bytes.len(), sync, outcome);
-        }
+        let length = bytes.len();
         match &outcome {
             Ok(Ok(())) => {
                 group.progress.write(head.sequence);
@@ -263,11 +265,13 @@ impl<'a> Lead<'a> {
                 state.spare = bytes;
             }
             Ok(Err(error)) => state.failure = Some(error.to_string()),
-            Err(_) => state.failure = Some("the storage panicked".into()),
+            Err(_) => state.failure = Some("the storage or a subscriber panicked".into()),
         }
         drop(state);
         drop(self);
-        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+        let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+        observe::grouped(entries, length, sync, outcome.as_ref().err());
+        outcome
     }
 }
 

@@ -13,7 +13,7 @@ mod head_file;
 mod json;
 mod line;
 mod lines;
-#[cfg(feature = "observability")]
+#[cfg_attr(not(feature = "observability"), path = "observe/silent.rs")]
 mod observe;
 mod open;
 mod options;

@@ -8,6 +8,7 @@ use calybris_proof::chain::{ChainHash, link_hash};
 use crate::error::WalError;
 use crate::group::GroupCommit;
 use crate::head_file::{Durable, HeadFile};
+use crate::observe;
 use crate::options::WalOptions;
 use crate::output::{Output, Rotation};
 use crate::recovery::{Finding, Verdict, WalReport};
@@ -23,6 +24,7 @@ pub(crate) fn open(
     path: &Path,
     options: &WalOptions,
 ) -> Result<(GroupCommit, WalReport), WalError> {
+    let _span = observe::opening(path);
     let key = options.chain_key(path)?;
     let (file, rotation) = lock(path, options)?;
     let segments = Segments::find(path, options, key.as_ref())?;
@@ -79,8 +81,7 @@ pub(crate) fn open(
     sync(directory_of(path))?;
     let output = Output::new(last.clone(), file, head_file, durable, rotation);
     let group = GroupCommit::new(path.to_owned(), output, key, options.buffer_bytes);
-    #[cfg(feature = "observability")]
-    crate::observe::opened(&report);
+    observe::opened(&report);
     Ok((group, report))
 }
 

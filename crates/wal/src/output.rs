@@ -8,6 +8,7 @@ use calybris_proof::chain::ChainKey;
 use crate::chain::Head;
 use crate::error::WalError;
 use crate::head_file::{Durable, HeadFile};
+use crate::observe;
 use crate::segments;
 use crate::storage::{Storage, StorageFile};
 
@@ -102,17 +103,20 @@ impl Output {
             (self.path, self.file) = (path, file);
             (self.written.bytes, self.durable_bytes) = (0, 0);
             self.check_place()?;
+            observe::rotated(&self.path);
         }
         Ok(())
     }
 
     /// Makes what was written durable, and the head file say so.
     fn sync(&mut self, key: Option<&ChainKey>) -> Result<(), WalError> {
+        let _span = observe::sync(&self.path);
         if let Err(error) = self.file.sync() {
             let _ = self.file.set_len(self.durable_bytes);
             return Err(WalError::io("sync", &self.path)(error));
         }
         self.durable_bytes = self.written.bytes;
+        observe::synced();
         self.head_file.record(self.written, key)
     }
 

@@ -8,6 +8,7 @@ use calybris_proof::chain::{ChainHash, ChainKey};
 use crate::chain::Head;
 use crate::error::{EntryFault, WalError};
 use crate::group::GroupCommit;
+use crate::observe;
 use crate::options::WalOptions;
 use crate::primitive::{Mutex, lock};
 use crate::retired;
@@ -145,6 +146,7 @@ impl Retention {
             }
         }
         storage.sync_directory(log).map_err(WalError::io("sync", log))?;
+        observe::retired(log, &retirement);
         Ok(Some(retirement))
     }
 
