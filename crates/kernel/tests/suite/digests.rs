@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn whichever_thread_needs_a_policys_digest_first_all_get_it() {
+    fn whichever_thread_needs_a_digest_first_all_get_it() {
         let mut case = Words(7).case(3_000);
         case.models.sort_by_key(|model| model.model_id);
         let borrowed = Policy::new_unchecked(case.params, &case.models);
