@@ -201,3 +201,18 @@ pub(crate) fn score_economics(
         _ => Err(Gate::Utility),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_counts_are_decided_by_precedence() {
+        let risk_or_latency =
+            RejectionHistogram { risk_ceiling: 2, latency: 2, ..Default::default() };
+        assert_eq!(risk_or_latency.dominant_reason(), KernelReason::LatencyConstraint);
+        let quality_or_risk =
+            RejectionHistogram { quality: 2, risk_ceiling: 2, ..Default::default() };
+        assert_eq!(quality_or_risk.dominant_reason(), KernelReason::RiskCeilingConstraint);
+    }
+}

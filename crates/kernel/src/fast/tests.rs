@@ -66,33 +66,16 @@ proptest! {
     /// What the error margins promise, lane by lane, against the exact numbers.
     #[test]
     fn estimates_bracket_the_truth(seed: u64, size in 1_usize..=32) {
-        let case = Words(seed).case(size);
-        let arithmetic = Arithmetic::new(&case.params, &case.input);
-        let summary = Summary::of(&case.models);
-        let Some(policy) = PolicyScale::new(&case.params, &summary.widths) else { return Ok(()) };
-        if !Scale::fits(&arithmetic) || !summary.bps_fit() {
-            return Ok(());
-        }
-        let scale = Scale::new(&arithmetic, &policy);
-        let small = &small(&case.models, &summary.widths)[0];
-        let estimate = Estimate::of(Portable, &scale, &small.block);
-        let unit = 1_i128 << scale.unit;
-        for (index, model) in case.models.iter().enumerate() {
-            let exact = reference::terms(&case.params, model, &case.input);
-            let bit = |bits: u32| bits >> index & 1 == 1;
-            let over = exact.cost_microunits > case.input.budget_limit_microunits;
-            prop_assert!(over || !bit(estimate.over_budget));
-            prop_assert!(!over || bit(estimate.near_budget));
-            let utility = i128::from(exact.utility_microunits);
-            prop_assert!(utility <= 0 || !bit(estimate.worthless));
-            prop_assert!(utility > 0 || !bit(estimate.worthy));
-            if bit(estimate.worthy) {
-                let (row, lane) = place(index);
-                let margin = i128::from(estimate.margins[row][lane]);
-                prop_assert!(utility > (margin - i128::from(BELOW)) * unit);
-                prop_assert!(utility < (margin + i128::from(ABOVE)) * unit);
-            }
-        }
+        check_estimates(&Words(seed).case(size));
+        check_estimates(&close(&mut Words(seed), size));
+    }
+
+    /// Who is among the best two is then known only by what the margins leave.
+    #[test]
+    fn close_utilities_decide_as_the_reference(seed: u64, small in 5_usize..100, large in 257_usize..1_100) {
+        let mut words = Words(seed);
+        let size = if words.chance(25) { large } else { small };
+        check(&close(&mut words, size));
     }
 
     #[test]
@@ -168,6 +151,7 @@ proptest! {
 
 /// One model lacks one bit, and the request asks for it; then its provider's, and one region's.
 #[test]
+#[expect(clippy::cast_possible_truncation, reason = "64 bits are counted")]
 fn every_bit_of_a_set_decides() {
     for (size, bit) in [5, 40, 300].into_iter().flat_map(|size| (0..64).map(move |bit| (size, bit)))
     {
@@ -183,6 +167,107 @@ fn every_bit_of_a_set_decides() {
             model.provider_id = if index % 5 == 3 { bit as u16 } else { (bit as u16 + 1) % 64 };
         }
         check(&case);
+    }
+}
+
+/// A large catalog skips a gate that no model can fail, and not one that a single model fails by one.
+#[test]
+fn no_gate_is_skipped_that_one_model_fails() {
+    for change in [
+        |model: &mut KernelModel| model.risk_ceiling_bps = 499,
+        |model: &mut KernelModel| model.quality_bps = 6_999,
+        |model: &mut KernelModel| model.p95_latency_ms = 70_001,
+    ] {
+        let mut case = close(&mut Words(1), 300);
+        case.input.risk_bps = 500;
+        case.input.minimum_quality_bps = 7_000;
+        case.input.max_p95_latency_ms = 70_000;
+        for model in &mut case.models {
+            model.quality_bps = 7_000;
+        }
+        change(&mut case.models[77]);
+        check(&case);
+    }
+}
+
+/// Models of nearly one utility, a few units of the estimate apart, each of whose terms is large enough to be
+/// rounded.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers below the limits given to `upto`"
+)]
+fn close(words: &mut Words, size: usize) -> Case {
+    let mut case = words.case(size);
+    let value = (1 << 40) + words.upto(1 << 40);
+    case.params.hard_risk_limit_bps = u16::MAX;
+    case.params.minimum_confidence_bps = 0;
+    case.params.risk_penalty_multiplier_bps = 10_000;
+    case.params.latency_penalty_microunits_per_ms = words.upto(value >> 20);
+    case.input = KernelInput {
+        business_value_microunits: value as i64,
+        // What a million tokens cost is the price.
+        input_tokens: 1_000_000,
+        output_tokens: 1_000_000,
+        risk_bps: words.upto(500) as u16,
+        confidence_bps: 9_900 + words.upto(100) as u16,
+        budget_limit_microunits: u64::MAX,
+        minimum_quality_bps: 0,
+        max_p95_latency_ms: 0,
+        required_capabilities: 0,
+        allowed_provider_mask: u64::MAX,
+        required_region_mask: 0,
+        ..case.input
+    };
+    let apart = value >> (12 + words.upto(4));
+    for model in &mut case.models {
+        model.enabled = 1;
+        model.risk_ceiling_bps = 10_000;
+        model.quality_bps = 6_000 + words.upto(4_000) as u16;
+        model.p95_latency_ms = words.upto(1 << 16) as u32;
+        model.input_cost_microunits_per_million_tokens = words.upto(value >> 4);
+        model.output_cost_microunits_per_million_tokens = 0;
+        let utility = reference::terms(&case.params, model, &case.input).utility_microunits;
+        let wanted = (value >> 3) + words.upto(apart);
+        // Bits that a column loses.
+        let lost = (1 << words.upto(24)) - 1;
+        model.input_cost_microunits_per_million_tokens |= lost;
+        model.output_cost_microunits_per_million_tokens = (utility as u64 - wanted) | lost;
+    }
+    if words.chance(30) {
+        let model = &case.models[words.below(size)];
+        let cost = reference::terms(&case.params, model, &case.input).cost_microunits;
+        case.input.budget_limit_microunits = cost - 1;
+    }
+    case
+}
+
+fn check_estimates(case: &Case) {
+    let arithmetic = Arithmetic::new(&case.params, &case.input);
+    let summary = Summary::of(&case.models);
+    let Some(policy) = PolicyScale::new(&case.params, &summary.widths) else { return };
+    if !Scale::fits(&arithmetic) || !summary.bps_fit() {
+        return;
+    }
+    let scale = Scale::new(&arithmetic, &policy);
+    let small = &small(&case.models, &summary.widths)[0];
+    let estimate = Estimate::of(Portable, &scale, &small.block);
+    let unit = 1_i128 << scale.unit;
+    for (index, model) in case.models.iter().enumerate() {
+        let exact = reference::terms(&case.params, model, &case.input);
+        let bit = |bits: u32| bits >> index & 1 == 1;
+        let over = exact.cost_microunits > case.input.budget_limit_microunits;
+        assert!(over || !bit(estimate.over_budget));
+        assert!(!over || bit(estimate.near_budget));
+        let utility = i128::from(exact.utility_microunits);
+        assert!(utility <= 0 || !bit(estimate.worthless));
+        assert!(utility > 0 || !bit(estimate.worthy));
+        if bit(estimate.worthy) {
+            let (row, lane) = place(index);
+            let margin = i128::from(estimate.margins[row][lane]);
+            assert!(utility > (margin - i128::from(BELOW)) * unit);
+            assert!(utility < (margin + i128::from(ABOVE)) * unit);
+        }
     }
 }
 
