@@ -160,8 +160,8 @@ pub fn verify_wal_keyed(path: &Path, key: &[u8]) -> Result<(u64, ChainHash), Wal
 /// As [`verify_wal`], and the log must contain the trusted head. It may have grown since.
 ///
 /// # Errors
-/// As [`verify_wal`]; [`WalError::BelowAnchor`] when a suffix was cut off, [`EntryFault::Anchor`] when the
-/// log is another one, [`WalError::AnchorKey`] when the anchor is of a keyed log.
+/// As [`verify_wal`]; [`WalError::BelowAnchor`] when a suffix was cut off, [`EntryFault::Anchor`](crate::EntryFault::Anchor) when
+/// the log is another one, [`WalError::AnchorKey`] when the anchor is of a keyed log.
 ///
 /// ```
 /// # let directory = tempfile::tempdir().unwrap();

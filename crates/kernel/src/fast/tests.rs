@@ -156,6 +156,7 @@ fn every_bit_of_a_set_decides() {
     for (size, bit) in [5, 40, 300].into_iter().flat_map(|size| (0..64).map(move |bit| (size, bit)))
     {
         let mut case = Words(bit).case(size);
+        let provider = u16::try_from(bit).unwrap();
         case.params.hard_risk_limit_bps = u16::MAX;
         case.params.minimum_confidence_bps = 0;
         case.input.required_capabilities = 1 << bit;
@@ -164,7 +165,7 @@ fn every_bit_of_a_set_decides() {
         for (index, model) in case.models.iter_mut().enumerate() {
             model.capabilities = if index % 5 == 1 { !(1 << bit) } else { u64::MAX };
             model.region_mask = if index % 5 == 2 { !(1 << bit) } else { u64::MAX };
-            model.provider_id = if index % 5 == 3 { bit as u16 } else { (bit as u16 + 1) % 64 };
+            model.provider_id = if index % 5 == 3 { provider } else { (provider + 1) % 64 };
         }
         check(&case);
     }
