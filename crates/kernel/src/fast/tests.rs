@@ -151,7 +151,6 @@ proptest! {
 
 /// One model lacks one bit, and the request asks for it; then its provider's, and one region's.
 #[test]
-#[expect(clippy::cast_possible_truncation, reason = "64 bits are counted")]
 fn every_bit_of_a_set_decides() {
     for (size, bit) in [5, 40, 300].into_iter().flat_map(|size| (0..64).map(move |bit| (size, bit)))
     {
