@@ -30,6 +30,33 @@ pub struct PolicyParams {
 /// A policy that borrows its catalog, for targets without an allocator.
 ///
 /// It decides exactly as the owned snapshot does.
+///
+/// ```
+/// use calybris_kernel::Policy;
+/// # use calybris_kernel::{KernelInput, KernelModel, PolicyParams};
+/// # let model = KernelModel { model_id: 7, provider_id: 0, quality_bps: 9_000, risk_ceiling_bps: 9_000,
+/// #     enabled: 1, p95_latency_ms: 100, capabilities: 0, region_mask: 1,
+/// #     input_cost_microunits_per_million_tokens: 0, output_cost_microunits_per_million_tokens: 0 };
+/// # let input = KernelInput { request_sequence: 1, requested_model_id: 7, input_tokens: 0, output_tokens: 0,
+/// #     business_value_microunits: 100, budget_limit_microunits: 0, risk_bps: 0, confidence_bps: 10_000,
+/// #     minimum_quality_bps: 0, max_p95_latency_ms: 0, required_capabilities: 0,
+/// #     allowed_provider_mask: u64::MAX, required_region_mask: 0 };
+/// let params = PolicyParams {
+///     policy_epoch: 1,
+///     catalog_epoch: 1,
+///     hard_risk_limit_bps: 9_600,
+///     minimum_confidence_bps: 0,
+///     risk_penalty_multiplier_bps: 0,
+///     latency_penalty_microunits_per_ms: 0,
+/// };
+/// let catalog = [model];
+/// let policy = Policy::try_new(params, &catalog)?;
+/// assert_eq!(policy.prescribe(input).selected_model_id, 7);
+///
+/// let disabled = [KernelModel { enabled: 0, ..model }];
+/// assert!(Policy::try_new(params, &disabled).is_err(), "no model is enabled");
+/// # Ok::<(), calybris_kernel::PolicyError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy<'a> {
     params: PolicyParams,

@@ -18,6 +18,37 @@ use crate::{
 use kept::Kept;
 
 /// An immutable policy and its digest. Cloning shares the catalog.
+///
+/// ```
+/// use calybris_kernel::PolicySnapshot;
+/// # use calybris_kernel::{KernelInput, KernelModel};
+/// # let model = KernelModel { model_id: 7, provider_id: 0, quality_bps: 9_000, risk_ceiling_bps: 9_000,
+/// #     enabled: 1, p95_latency_ms: 100, capabilities: 0, region_mask: 1,
+/// #     input_cost_microunits_per_million_tokens: 0, output_cost_microunits_per_million_tokens: 0 };
+/// # let input = KernelInput { request_sequence: 1, requested_model_id: 7, input_tokens: 0, output_tokens: 0,
+/// #     business_value_microunits: 100, budget_limit_microunits: 0, risk_bps: 0, confidence_bps: 10_000,
+/// #     minimum_quality_bps: 0, max_p95_latency_ms: 0, required_capabilities: 0,
+/// #     allowed_provider_mask: u64::MAX, required_region_mask: 0 };
+/// // Quality 90 %, no price; the request is worth 100 microunits.
+/// let policy = PolicySnapshot::try_new(1, 1, 9_600, 0, 0, 0, vec![model])?;
+/// let decision = policy.prescribe(input);
+/// assert_eq!((decision.selected_model_id, decision.expected_utility_microunits), (7, 90));
+/// assert_eq!(policy.prescribe_batch(&[input, input]), [decision, decision]);
+/// assert_eq!(policy.utility_for_model(input, 7), Some(90));
+///
+/// // Why nothing was selected: how many models each gate refused, or model by model.
+/// let needs_more = KernelInput { required_capabilities: 0b1, ..input };
+/// let (rejection, trace) = policy.prescribe_with_trace(needs_more);
+/// assert!(rejection.is_rejected());
+/// assert_eq!((trace.eligible_models, trace.rejections.capability), (0, 1));
+/// assert_eq!(policy.explain(needs_more).candidates.len(), 1);
+///
+/// let error = policy.prescribe_checked(KernelInput { risk_bps: 10_001, ..input }).unwrap_err();
+/// assert_eq!(error.to_string(), "request risk_bps is 10001, at most 10000 is allowed");
+/// let twice = PolicySnapshot::try_new(1, 1, 9_600, 0, 0, 0, vec![model, model]);
+/// assert!(twice.is_err(), "two models have one id");
+/// # Ok::<(), calybris_kernel::PolicyError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PolicySnapshot {
     shared: Arc<Shared>,

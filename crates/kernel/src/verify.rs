@@ -43,6 +43,28 @@ pub fn verify_borrowed(
 }
 
 /// Replays `input` under `snapshot` and compares with `decision`.
+///
+/// ```
+/// use calybris_kernel::PolicySnapshot;
+/// use calybris_kernel::verify::{VerifyResult, verify_decision};
+/// # use calybris_kernel::{KernelInput, KernelModel};
+/// # let model = KernelModel { model_id: 7, provider_id: 0, quality_bps: 9_000, risk_ceiling_bps: 9_000,
+/// #     enabled: 1, p95_latency_ms: 100, capabilities: 0, region_mask: 1,
+/// #     input_cost_microunits_per_million_tokens: 0, output_cost_microunits_per_million_tokens: 0 };
+/// # let input = KernelInput { request_sequence: 1, requested_model_id: 7, input_tokens: 0, output_tokens: 0,
+/// #     business_value_microunits: 100, budget_limit_microunits: 0, risk_bps: 0, confidence_bps: 10_000,
+/// #     minimum_quality_bps: 0, max_p95_latency_ms: 0, required_capabilities: 0,
+/// #     allowed_provider_mask: u64::MAX, required_region_mask: 0 };
+/// let policy = PolicySnapshot::try_new(1, 1, 9_600, 0, 0, 0, vec![model])?;
+/// let decision = policy.prescribe(input);
+/// assert!(verify_decision(&policy, input, &decision).is_valid());
+///
+/// let mut touched = decision;
+/// touched.estimated_cost_microunits += 1;
+/// let found = verify_decision(&policy, input, &touched);
+/// assert_eq!(found, VerifyResult::Mismatch { expected: decision, actual: touched });
+/// # Ok::<(), calybris_kernel::PolicyError>(())
+/// ```
 #[cfg(feature = "alloc")]
 pub fn verify_decision(
     snapshot: &crate::PolicySnapshot,

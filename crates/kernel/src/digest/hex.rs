@@ -5,6 +5,16 @@ use core::ops::Deref;
 use core::str::FromStr;
 
 /// A 32-byte digest in its printed form. Compares with, slices and prints like a `str`.
+///
+/// ```
+/// use calybris_kernel::digest::{DigestDecodeError, HexDigest};
+///
+/// let printed = HexDigest::new(&[0xab; 32]);
+/// assert_eq!(&printed[..4], "abab");
+/// assert_eq!(HexDigest::parse(&printed)?.to_bytes(), [0xab; 32]);
+/// assert!(HexDigest::parse("abab").is_err(), "64 characters are needed");
+/// # Ok::<(), DigestDecodeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HexDigest([u8; 64]);
 
