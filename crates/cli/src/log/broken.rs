@@ -63,8 +63,13 @@ impl Log {
         };
         let tail = inspect(&self.path, &self.options()).map(|report| report.tail);
         if matches!(tail, Ok(Tail::Torn | Tail::Nul)) {
+            let acknowledged = durable.is_some_and(|head| place.sequence <= head.sequence);
             failure.verdict = Exit::Incomplete;
-            failure.meaning = "The last line was only half written, as by a crash. Everything before it is intact; `calybris repair` shows what recovery does.";
+            failure.meaning = if acknowledged {
+                "The last line is cut off, and the head file beside the log says that it was acknowledged as durable: this is more than a crash takes."
+            } else {
+                "The last line was only half written, as by a crash. Everything before it is intact; `calybris repair` shows what recovery does."
+            };
         } else if place.sequence == 1 && self.is_of_another_key() {
             failure.verdict = Exit::CannotTell;
             failure.meaning = self.key_meaning();

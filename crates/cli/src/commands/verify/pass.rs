@@ -239,7 +239,8 @@ impl<'a> Pass<'a> {
         }
         if self.found.audited == 0 {
             // A log that is used for something else.
-            return Item::not_checked("the log has no audited record");
+            let place = before_the_break(whole);
+            return Item::not_checked(format!("there is no audited record{place}"));
         }
         self.found.not_audited.take().unwrap_or_else(|| {
             Item::established(format!(
@@ -257,10 +258,11 @@ impl<'a> Pass<'a> {
         if self.checks.policies.is_empty() {
             return Item::not_checked("no policy was given with --policy");
         }
+        let place = before_the_break(whole);
         if self.found.audited == 0 {
-            return Item::not_checked("the log has no audited record to replay");
+            return Item::not_checked(format!("there is no audited record to replay{place}"));
         }
-        let (replayed, place) = (count(self.found.replayed), before_the_break(whole));
+        let replayed = count(self.found.replayed);
         Item::established(format!("{replayed} decisions{place} follow from their policy"))
     }
 
