@@ -54,14 +54,37 @@ fn a_headless_browser_draws_every_chart() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    report(folder.path());
-    let page = format!("file://{}", folder.path().join("report.html").display());
-    let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", &profile, "--dump-dom", &page])
-        .output()
-        .unwrap();
-    let dom = String::from_utf8_lossy(&output.stdout);
+    let page = report(folder.path());
+    let dom = dumped(browser, folder.path(), "report.html");
     assert_eq!(dom.matches("role=\"img\"").count(), 9, "charts in the parsed page");
     assert!(dom.contains("<title>Decision log log</title>"), "no markup of a tenant ran");
+
+    // On paper nothing scrolls: the layout of print, as wide as a narrow sheet, has no table that is cut off.
+    let printed = page
+        .replace("@media print", "@media all")
+        .replace("Content-Security-Policy", "x")
+        .replace("</body>", &format!("{CUT_OFF}</body>"));
+    fs::write(folder.path().join("printed.html"), printed).unwrap();
+    let dom = dumped(browser, folder.path(), "printed.html");
+    assert!(dom.contains("<title>cut off: 0 of 1</title>"), "{}", &dom[..300]);
+}
+
+/// Counts the tables that are wider than their place.
+const CUT_OFF: &str = "<script>
+    const all = [...document.querySelectorAll('.scroll')];
+    const cut = all.filter(one => one.scrollWidth > one.clientWidth);
+    document.title = `cut off: ${cut.length} of ${all.length}`;
+</script>";
+
+/// A page of the folder as a browser reads it, in a window as wide as a sheet of A4 within its margins.
+fn dumped(browser: &str, folder: &Path, page: &str) -> String {
+    let page = format!("file://{}", folder.join(page).display());
+    let profile = format!("--user-data-dir={}", folder.join("profile").display());
+    let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=717,1000"];
+    let output = Command::new(browser)
+        .args(arguments)
+        .args([&profile, "--dump-dom", &page])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -122,8 +122,11 @@ fn timeline(gathered: &Gathered) -> String {
         timeline.per_column,
     );
     let key: String = PARTS.iter().map(swatch).collect();
-    let note =
-        format!("In the order of the log; a column is {} decisions.", count(timeline.per_column));
+    let columns = match timeline.per_column {
+        1 => "each decision is a column".to_owned(),
+        n => format!("a column is {} decisions", count(n)),
+    };
+    let note = format!("In the order of the log; {columns}.");
     section(
         "Decisions by outcome",
         &format!("<div class=\"key\">{key}</div>{chart}<p class=\"soft\">{note}</p>"),
