@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Err(error) => return ExitCode::from(options::refused(&error) as u8),
     };
     let done = match command {
-        Command::Decide(arguments) => commands::decide::run(&arguments),
+        Command::Decide(arguments) => commands::decide::run(&arguments, json),
         Command::Verify(arguments) => commands::verify::run(&arguments, json),
         Command::Explain(arguments) => commands::explain::run(&arguments, json),
         Command::Diff(arguments) => commands::diff::run(&arguments, json),

@@ -33,10 +33,10 @@ pub(crate) struct Arguments {
     /// File with the key of a keyed log, in hexadecimal; else the environment's `CALYBRIS_KEY`
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Print a table instead of JSON lines
+    /// Print a table instead of JSON lines; not with `--json`
     #[arg(long)]
     table: bool,
-    /// After each decision, say what became of every model
+    /// After each decision, say what became of every model; with `--json`, both in one line
     #[arg(long)]
     explain: bool,
 }
@@ -45,7 +45,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 type Writer = WalWriter<AuditedRecord<Box<RawValue>>>;
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit> {
+    let as_table = arguments.table && !json;
     let policy = NamedPolicy::load(&arguments.policy)?;
     let requests = requests(&arguments.requests)?;
     let log = arguments.log.as_deref().map(|path| open(path, arguments)).transpose()?;
@@ -60,12 +61,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         }
         *tally.entry(decision.action.as_str()).or_insert(0_u64) += 1;
         let mut text = String::new();
-        if arguments.table {
+        if as_table {
             rows.push(row(&policy, &input, decision));
+        } else if json && arguments.explain {
+            let explanation = policy.snapshot.explain(input);
+            text = serde_json::to_string(&explanation).map_err(Failure::usage)? + "\n";
         } else {
             text = serde_json::to_string(decision).map_err(Failure::usage)? + "\n";
         }
-        if arguments.explain {
+        if arguments.explain && !json {
             text.push_str(&candidates_table(&policy, input));
         }
         files::written(out.write_all(text.as_bytes()))
@@ -81,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
             decide(&line).map_err(at)?;
         }
     }
-    if arguments.table {
+    if as_table {
         let header = ["request", "wanted", "action", "model", "reason", "cost", "utility"];
         files::written(out.write_all(table(5, &header, rows).as_bytes()))?;
     }

@@ -36,6 +36,17 @@ fn a_table_and_explanations_name_the_models() {
         .says("quality 7000 bps, at least 9000 is asked for")
         .says("p95 latency 1800 ms, at most 1000 is allowed")
         .says("No model was looked at: risk_hard_limit");
+    // A machine gets JSON alone, whatever else is asked for.
+    for more in ["--explain", "--table"] {
+        let ran = folder.run(&[&decide[..4], &["--json", more]].concat()).ok();
+        let lines: Vec<serde_json::Value> =
+            ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 8, "{more}");
+        let explained = |line: &serde_json::Value| {
+            line["candidates"].is_array() && line["decision"]["action"].is_string()
+        };
+        assert_eq!(lines.iter().all(explained), more == "--explain", "{more}: {}", ran.out);
+    }
 }
 
 #[test]
