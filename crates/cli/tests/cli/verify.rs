@@ -93,6 +93,8 @@ fn a_half_written_last_line_is_incomplete_and_in_the_middle_it_is_tampering() {
     let log = folder.read("log");
     let torn = &log[..log.len() - 40];
     folder.write("log", torn);
+    folder.run(&VERIFY).ends(INCOMPLETE).says("more than a crash takes").says("sequence 8");
+    folder.remove("log.head");
     folder.run(&VERIFY).ends(INCOMPLETE).says("half written").says("sequence 8");
     folder.write("log", format!("{torn}\n{log}"));
     folder.run(&VERIFY).ends(TAMPERED);
