@@ -401,6 +401,22 @@ fn a_policy_is_checked_formatted_signed_and_never_older() {
     folder.secret("key", "09");
     let (old, new) = (data("policy.json"), data("policy-new.json"));
     assert!(folder.ok(&["policy", "check", &old]).starts_with("valid: 7 models, 6 enabled"));
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&folder.ok(arguments)).unwrap()
+    };
+    let checked = json(&["policy", "check", &old, "--json"]);
+    assert_eq!((&checked["models"], &checked["enabled"]), (&7.into(), &6.into()));
+    assert_eq!(checked["digest"], json(&["policy", "digest", &old, "--json"])["digest"]);
+    folder.secret("seed", "07");
+    let name = "example.com/log";
+    let shown = json(&["key", "show", "--name", name, "--signing-key", "seed", "--json"]);
+    assert_eq!(shown["log_key"], folder.key(name, "seed", "log key"));
+    let trusted = shown["trusted_keys"].to_string();
+    fs::write(folder.path("trusted"), trusted).unwrap();
+    folder.ok(&["policy", "sign", &old, "--signer", name, "--signing-key", "seed", "-o", "signed"]);
+    let verify = ["policy", "verify", &old, "--signature", "signed", "--trusted-keys", "trusted"];
+    let verified = json(&[&verify[..], &["--json"]].concat());
+    assert_eq!(verified["policy_digest_hex"], checked["digest"]);
     let formatted = folder.ok(&["policy", "fmt", &old]);
     fs::write(folder.path("formatted.json"), &formatted).unwrap();
     assert_eq!(folder.ok(&["policy", "fmt", "formatted.json"]), formatted);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use calybris_core::proof::note::{KeyKind, VerifierKey};
 use calybris_core::proof::signature::{TrustedKey, TrustedKeys};
+use serde_json::json;
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
@@ -21,10 +22,20 @@ pub(crate) enum Action {
     },
 }
 
-pub(crate) fn run(action: &Action) -> Result<Exit> {
+pub(crate) fn run(action: &Action, json: bool) -> Result<Exit> {
     let Action::Show { name, signing_key } = action;
     let signer = files::signer(name, signing_key.as_deref())?;
     let trusted = TrustedKeys::new([TrustedKey::new(name.as_str(), signer.public_key())]);
+    if json {
+        let key = |kind| VerifierKey::of(&signer, kind).ok().map(|key| key.to_string());
+        files::print_json(&json!({
+            "public_key_hex": signer.public_key(),
+            "trusted_keys": trusted,
+            "log_key": key(KeyKind::Ed25519),
+            "witness_key": key(KeyKind::Cosignature),
+        }))?;
+        return Ok(Exit::Verified);
+    }
     let trusted =
         serde_json::to_string(&trusted).map_err(|error| Failure::new(Exit::CannotTell, error))?;
     let mut text = format!("public key   {}\ntrusted keys {trusted}\n", signer.public_key());

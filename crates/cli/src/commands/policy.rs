@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use calybris_core::kernel::digest::HexDigest;
 use calybris_core::proof::signature::{PolicyWatermark, SignedPolicy, TrustedKeys};
+use serde_json::json;
 
 use crate::exit::{Exit, Failure, Result};
 use crate::files;
@@ -65,11 +66,15 @@ pub(crate) enum Action {
     },
 }
 
-pub(crate) fn run(action: &Action) -> Result<Exit> {
+pub(crate) fn run(action: &Action, json: bool) -> Result<Exit> {
     match action {
-        Action::Check { policy } => check(&NamedPolicy::load(policy)?),
+        Action::Check { policy } => check(&NamedPolicy::load(policy)?, json),
         Action::Digest { policy } => {
             let digest = HexDigest::new(&NamedPolicy::load(policy)?.snapshot.digest());
+            if json {
+                return files::print_json(&json!({ "digest": digest.to_string() }))
+                    .map(|()| Exit::Verified);
+            }
             files::print(&format!("{digest}\n"))
         }
         Action::Fmt { policy: path, write, check } => {
@@ -101,6 +106,14 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
             if let Some(path) = last_seen {
                 files::write(Some(path), &pretty(&seen)?)?;
             }
+            if json {
+                return files::print_json(&json!({
+                    "signer_id": signed.signer_id,
+                    "public_key_hex": signed.public_key_hex,
+                    "policy_digest_hex": signed.policy_digest_hex,
+                }))
+                .map(|()| Exit::Verified);
+            }
             files::print(&format!(
                 "signed by {} with {}\npolicy {}\n",
                 signed.signer_id, signed.public_key_hex, signed.policy_digest_hex
@@ -110,15 +123,23 @@ pub(crate) fn run(action: &Action) -> Result<Exit> {
     .map(|()| Exit::Verified)
 }
 
-fn check(policy: &NamedPolicy) -> Result<()> {
+fn check(policy: &NamedPolicy, json: bool) -> Result<()> {
     let snapshot = &policy.snapshot;
+    let models = snapshot.models().len();
     let enabled = snapshot.models().iter().filter(|model| model.enabled == 1).count();
+    let (policy_epoch, catalog_epoch) = (snapshot.policy_epoch(), snapshot.catalog_epoch());
+    let digest = HexDigest::new(&snapshot.digest()).to_string();
+    if json {
+        return files::print_json(&json!({
+            "models": models,
+            "enabled": enabled,
+            "policy_epoch": policy_epoch,
+            "catalog_epoch": catalog_epoch,
+            "digest": digest,
+        }));
+    }
     files::print(&format!(
-        "valid: {} models, {enabled} enabled; policy epoch {}, catalog epoch {}\ndigest {}\n",
-        snapshot.models().len(),
-        snapshot.policy_epoch(),
-        snapshot.catalog_epoch(),
-        HexDigest::new(&snapshot.digest()),
+        "valid: {models} models, {enabled} enabled; policy epoch {policy_epoch}, catalog epoch {catalog_epoch}\ndigest {digest}\n",
     ))
 }
 
