@@ -144,7 +144,7 @@ impl<'v> Scan<'_, 'v> {
         join: &mut dyn FnMut(u64, Chunk<'v>) -> bool,
     ) -> Result<(), WalError> {
         let next = AtomicU64::new(0);
-        // What is verified ahead of the chunk that is waited for is bounded by this.
+        // Workers wait for the joiner, which keeps what comes before its turn: little, as chunks take about as long.
         let (sender, receiver) = mpsc::sync_channel(threads);
         thread::scope(|scope| {
             for _ in 0..threads {
