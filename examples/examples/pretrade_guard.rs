@@ -80,12 +80,12 @@ fn order(strategy: u64, number: u64) -> (KernelInput, i64) {
     // The expected edge: 1 to 20 dollars an order.
     let edge = i64::try_from(1 + n * 11 % 20).unwrap_or(1) * 1_000_000;
     let risk = u16::try_from(n * 37 % 8_400).unwrap_or(0);
-    let venues = if n % 29 == 0 { 8 } else { 0 }; // a venue nobody routes to
+    let venues = if n.is_multiple_of(29) { 8 } else { 0 }; // a venue nobody routes to
     let input = InputBuilder::new(n, 1)
         .tokens(shares, 0)
         .business_value(edge)
         .risk(risk, 9_000)
-        .minimum_quality(if n % 3 == 0 { 9_000 } else { 5_000 })
+        .minimum_quality(if n.is_multiple_of(3) { 9_000 } else { 5_000 })
         .max_latency(if strategy == 3 { 5 } else { 0 })
         .regions(venues)
         .build();
@@ -148,7 +148,7 @@ fn trade(
 
 fn settle(ledger: &BudgetEngine, number: u64, hold: u64, notional: i64) {
     let settled =
-        if number % 5 == 0 { ledger.release(hold) } else { ledger.commit(hold, notional) };
+        if number.is_multiple_of(5) { ledger.release(hold) } else { ledger.commit(hold, notional) };
     debug_assert!(matches!(
         settled,
         BudgetSettlement::Committed { .. } | BudgetSettlement::Released { .. }

@@ -139,8 +139,8 @@ pub fn request(
     let tenant = tenant_of(n).ok_or("the shares of the tenants do not add up to 20")?;
     let spread = |factor: u64| u16::try_from(n.wrapping_mul(factor) % 2_000).unwrap_or_default();
     let risk = match n {
-        _ if n % 97 == 0 => 9_700,
-        _ if n % 41 == 0 => 9_550,
+        _ if n.is_multiple_of(97) => 9_700,
+        _ if n.is_multiple_of(41) => 9_550,
         _ => tenant.risk_bps + spread(7_919),
     };
     let [first, second, third] = tenant.asks_for;
@@ -149,8 +149,8 @@ pub fn request(
         1 => second,
         _ => third,
     };
-    let confidence = if n % 131 == 0 { 5_000 } else { 8_000 + spread(104_729) };
-    let image = if n % 53 == 0 { VISION } else { 0 };
+    let confidence = if n.is_multiple_of(131) { 5_000 } else { 8_000 + spread(104_729) };
+    let image = if n.is_multiple_of(53) { VISION } else { 0 };
     let input = InputBuilder::new(n, catalog.id(asks_for)?)
         .tokens(row.context_tokens, row.generated_tokens)
         .business_value(tenant.answer_worth_microdollars)

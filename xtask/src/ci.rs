@@ -238,9 +238,11 @@ fn examples() -> Result<Outcome> {
 }
 
 fn oldest_compiler() -> Result<Outcome> {
-    match msrv::compiler()? {
-        Some(compiler) => passed(msrv::check(&compiler)),
-        None => Ok(Outcome::Skipped(msrv::HOW_TO_GET.to_owned())),
+    let compiler = msrv::compiler()?;
+    if compiler.installed {
+        passed(msrv::check(&compiler))
+    } else {
+        Ok(Outcome::Skipped(compiler.how_to_get()))
     }
 }
 

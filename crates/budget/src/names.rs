@@ -95,10 +95,10 @@ impl Names {
             debug_assert!(index < indexes, "an entry is stored after its index is given");
             let Some(name) = name_of(index) else { continue };
             let probe = Probe::new(new, self.hash(name));
-            if let Err(position) = probe.find(|_| None::<()>) {
-                if let Some(entry) = new.get(position) {
-                    entry.store(probe.tag | (index + 1), Ordering::Relaxed);
-                }
+            if let Err(position) = probe.find(|_| None::<()>)
+                && let Some(entry) = new.get(position)
+            {
+                entry.store(probe.tag | (index + 1), Ordering::Relaxed);
             }
         }
         self.current.store(current + 1, Ordering::Release);
@@ -138,10 +138,10 @@ impl<'t> Probe<'t> {
             let Some(entry) = self.table.get(position) else { return Err(position) };
             let entry = entry.load(Ordering::Acquire);
             let Some(index) = (entry & low_bits).checked_sub(1) else { return Err(position) };
-            if entry & !low_bits == self.tag {
-                if let Some(found) = known_as(index) {
-                    return Ok((position, found));
-                }
+            if entry & !low_bits == self.tag
+                && let Some(found) = known_as(index)
+            {
+                return Ok((position, found));
             }
             position = (position + 1) & (self.table.len() - 1);
         }

@@ -106,7 +106,7 @@ impl HoldIds<'_> {
     /// The next id of the tenant. Ids rise within a tenant and are never given twice.
     #[inline(always)]
     pub(crate) fn take(self, tenant: &mut Account) -> Option<u64> {
-        if tenant.next_hold % (1 << BLOCK_LOG2) == 0 {
+        if tenant.next_hold.is_multiple_of(1 << BLOCK_LOG2) {
             tenant.next_hold = self.store.take_block(self.index)?;
         }
         let id = tenant.next_hold;

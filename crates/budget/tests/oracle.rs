@@ -536,10 +536,10 @@ mod against {
                     _ => None,
                 };
                 prop_assert_eq!(&model.apply(&operation, id), &answer, "{:?}", operation);
-                if let (LedgerOperation::Tenant { .. }, Some(id)) = (&operation, id) {
-                    if !made.contains(&id) {
-                        made.push(id);
-                    }
+                if let (LedgerOperation::Tenant { .. }, Some(id)) = (&operation, id)
+                    && !made.contains(&id)
+                {
+                    made.push(id);
                 }
             }
             prop_assert_eq!(engine.verify_conservation(), ConservationStatus::Balanced);

@@ -26,10 +26,11 @@ mod replay {
             let before = engine.state();
             let operation = with_hold(step, made);
             let answer = engine.apply(&operation);
-            if let Ok(Applied::Receipt(Receipt { hold: Some(id), .. })) = answer {
-                if matches!(operation, LedgerOperation::Tenant { .. }) && !made.contains(&id) {
-                    made.push(id);
-                }
+            if let Ok(Applied::Receipt(Receipt { hold: Some(id), .. })) = answer
+                && matches!(operation, LedgerOperation::Tenant { .. })
+                && !made.contains(&id)
+            {
+                made.push(id);
             }
             let keyed = format!("{operation:?}").contains("key: Some");
             if answer.is_err() && !keyed {

@@ -8,7 +8,7 @@ pub(crate) fn count(value: impl Into<i128>) -> String {
     let digits = value.unsigned_abs().to_string();
     let mut grouped = String::from(if value < 0 { "-" } else { "" });
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);

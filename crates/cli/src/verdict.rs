@@ -61,11 +61,11 @@ impl Verdict {
         required: &[String],
     ) -> Self {
         for (name, item) in &mut items {
-            if let Item::NotChecked { why } = item {
-                if required.iter().any(|required| required == name) {
-                    let problem = format!("{name} is required and was not checked: {why}");
-                    *item = Item::Refuted(Failure::new(Exit::CannotTell, problem));
-                }
+            if let Item::NotChecked { why } = item
+                && required.iter().any(|required| required == name)
+            {
+                let problem = format!("{name} is required and was not checked: {why}");
+                *item = Item::Refuted(Failure::new(Exit::CannotTell, problem));
             }
         }
         let failures = items.iter().filter_map(|(_, item)| match item {
@@ -78,10 +78,10 @@ impl Verdict {
 
     /// Adds an item that was checked elsewhere.
     pub(crate) fn add(&mut self, name: &'static str, item: Item) {
-        if let Item::Refuted(failure) = &item {
-            if failure.verdict.severity() > self.exit.severity() {
-                self.exit = failure.verdict;
-            }
+        if let Item::Refuted(failure) = &item
+            && failure.verdict.severity() > self.exit.severity()
+        {
+            self.exit = failure.verdict;
         }
         self.items.push((name, item));
     }

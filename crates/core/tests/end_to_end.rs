@@ -87,7 +87,7 @@ mod desk {
         InputBuilder::new(sequence, 1)
             .tokens(1_200, 400)
             .business_value(20_000)
-            .risk(if sequence % 3 == 0 { 9_800 } else { 500 }, 9_000)
+            .risk(if sequence.is_multiple_of(3) { 9_800 } else { 500 }, 9_000)
             .build()
     }
 

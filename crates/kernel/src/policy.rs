@@ -72,13 +72,13 @@ impl<'a> Policy<'a> {
         let policy = Self::new_unchecked(params, models);
         policy.validate()?;
         for (index, pair) in models.windows(2).enumerate() {
-            if let [before, after] = pair {
-                if after.model_id <= before.model_id {
-                    return Err(PolicyError::UnsortedCatalog {
-                        index: index + 1,
-                        model_id: after.model_id,
-                    });
-                }
+            if let [before, after] = pair
+                && after.model_id <= before.model_id
+            {
+                return Err(PolicyError::UnsortedCatalog {
+                    index: index + 1,
+                    model_id: after.model_id,
+                });
             }
         }
         Ok(policy)

@@ -159,7 +159,7 @@ struct Nesting {
 
 impl Nesting {
     fn push(&mut self, object: bool) {
-        if self.depth > 0 && self.depth % 64 == 0 {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
             self.outer.push(self.innermost_64);
         }
         self.innermost_64 = self.innermost_64 << 1 | u64::from(object);
@@ -169,7 +169,7 @@ impl Nesting {
     fn pop(&mut self) {
         self.innermost_64 >>= 1;
         self.depth -= 1;
-        if self.depth > 0 && self.depth % 64 == 0 {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
             self.innermost_64 = self.outer.pop().unwrap_or_default();
         }
     }

@@ -69,11 +69,11 @@ impl Output {
         self.check_place()?;
         self.make_room(group.len() as u64, key)?;
         let offset = self.written.bytes;
-        if !group.is_empty() {
-            if let Err(error) = self.file.write_at(group, offset) {
-                let _ = self.file.set_len(offset);
-                return Err(WalError::io("write", &self.path)(error));
-            }
+        if !group.is_empty()
+            && let Err(error) = self.file.write_at(group, offset)
+        {
+            let _ = self.file.set_len(offset);
+            return Err(WalError::io("write", &self.path)(error));
         }
         self.written = Durable { head, bytes: offset.saturating_add(group.len() as u64) };
         if sync { self.sync(key) } else { Ok(()) }

@@ -191,11 +191,11 @@ impl<'v> Scan<'_, 'v> {
         // One byte early: what ends there or is cut through belongs to the chunk before.
         let mut lines = Lines::new(self.file, start.saturating_sub(1), bytes);
         let read = |error: LineError| error.fault().map_err(WalError::io("read", self.path));
-        if index > 0 {
-            if let Err(error) = lines.next_line() {
-                // The chunk in which this line starts reports it, and the scan ends there.
-                return read(error).map(|_| chunk);
-            }
+        if index > 0
+            && let Err(error) = lines.next_line()
+        {
+            // The chunk in which this line starts reports it, and the scan ends there.
+            return read(error).map(|_| chunk);
         }
         while lines.offset() < limit {
             let raw = match lines.next_line() {
@@ -273,14 +273,14 @@ impl Scanned {
             let line = lines.saturating_add(1);
             Box::new(Place { path: path.to_owned(), line, offset, sequence: head.next() })
         };
-        if let Some((sequence, previous, lines_before, offset)) = chunk.first {
-            if let Err(fault) = self.head.is_followed_by(sequence, &previous) {
-                // Blank lines before it are part of the prefix.
-                self.lines += lines_before;
-                self.end = offset;
-                self.broken = Some((place(self.lines, offset, self.head), fault));
-                return;
-            }
+        if let Some((sequence, previous, lines_before, offset)) = chunk.first
+            && let Err(fault) = self.head.is_followed_by(sequence, &previous)
+        {
+            // Blank lines before it are part of the prefix.
+            self.lines += lines_before;
+            self.end = offset;
+            self.broken = Some((place(self.lines, offset, self.head), fault));
+            return;
         }
         if let Some(visit) = chunk.visit {
             visit.joined();

@@ -40,7 +40,7 @@ mod tests {
             description: Some("decides".into()),
             license: Some("Apache-2.0".into()),
             readme: Some("README.md".into()),
-            rust_version: Some("1.85".into()),
+            rust_version: Some("1.89".into()),
             ..Package::default()
         }
     }

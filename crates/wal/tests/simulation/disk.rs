@@ -167,7 +167,7 @@ impl Contents {
     fn set_len(&mut self, len: usize) {
         self.cached.resize(len, 0);
         self.length_dirty = true;
-        if len % SECTOR > 0 {
+        if !len.is_multiple_of(SECTOR) {
             self.dirty.insert(len / SECTOR);
         }
     }

@@ -113,7 +113,7 @@ pub(super) fn distribution(title: &str, class: &str, columns: &[Bar]) -> String 
             HEIGHT - height,
             step - 3,
         ));
-        if (columns.len() - 1 - index) % every == 0 {
+        if (columns.len() - 1 - index).is_multiple_of(every) {
             svg.push_str(&format!(
                 r#"<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>"#,
                 x + step / 2,

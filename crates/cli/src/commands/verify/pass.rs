@@ -287,10 +287,9 @@ impl<'a> Pass<'a> {
         }
         if let Some((sequence, hash)) =
             self.found.before.filter(|(last, _)| *last == anchor.sequence)
+            && let Some(failure) = not_the_anchor(&anchor, &hash)
         {
-            if let Some(failure) = not_the_anchor(&anchor, &hash) {
-                self.found.anchor.add(failure.at(self.log.path(), sequence));
-            }
+            self.found.anchor.add(failure.at(self.log.path(), sequence));
         }
         if let Some(refuted) = self.found.anchor.take() {
             return refuted;
