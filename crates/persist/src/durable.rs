@@ -75,10 +75,18 @@ pub struct DurableLedger {
 }
 
 /// Held while an operation takes effect and is chained: the two orders are one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Order {
-    /// Of the last operation that was chained since the ledger was opened.
-    last: Option<Ticket>,
+    /// Of the log. Every record is chained by who holds this, so that it is that of the state too; and it cannot be
+    /// asked for once the lock is given up.
+    head: WalAnchor,
+}
+
+impl Order {
+    /// Everything chained so far.
+    fn ticket(&self) -> Ticket {
+        Ticket { sequence: self.head.sequence, entry_hash: self.head.last_hash }
+    }
 }
 
 /// An operation that took effect and is chained, and may not be durable yet.
@@ -90,7 +98,7 @@ struct Order {
 pub struct Pending<'l> {
     ledger: &'l DurableLedger,
     /// Of the last record that the answer rests on.
-    ticket: Option<Ticket>,
+    ticket: Ticket,
     answer: Answer,
 }
 
@@ -163,11 +171,10 @@ impl DurableLedger {
         let mut order = self.lock_order()?;
         let answer = self.engine.apply(operation);
         if self.options.record_all || record::changes_the_ledger(operation, &answer) {
-            let record = Record::Operation { operation: encoded, outcome: Outcome::of(&answer) };
-            let chained = self.log.enqueue(&record);
-            order.last = Some(chained.map_err(|error| self.failed(error))?);
+            let outcome = Outcome::of(&answer);
+            self.chain(&mut order, &Record::Operation { operation: encoded, outcome })?;
         }
-        Ok(Pending { ledger: self, ticket: order.last, answer })
+        Ok(Pending { ledger: self, ticket: order.ticket(), answer })
     }
 
     /// Saves the state, so that a restart replays only what comes after. Holds may be open and callers busy: an
@@ -179,18 +186,13 @@ impl DurableLedger {
     pub fn checkpoint(&self) -> Result<CheckpointReport, PersistError> {
         let mut good = self.lock_checkpoints()?;
         let order = self.lock_order()?;
-        let (state, anchor) = self.engine.state_at(move || {
-            let anchor = self.log.anchor();
-            drop(order);
-            anchor
-        });
+        let (state, anchor) = self.engine.state_at(move || order.head);
         // A checkpoint is never ahead of the log on the disk.
         self.log.sync().map_err(|error| self.failed(error))?;
         let storage = &*self.options.storage;
         let saved = checkpoints::save(storage, &self.directory, anchor, &state)?;
         let CheckpointReport { sequence, state_digest_hex, .. } = saved;
-        let record = Record::Checkpoint { sequence, state_digest_hex };
-        self.log.append_durable(record).map_err(|error| self.failed(error))?;
+        self.record(&Record::Checkpoint { sequence, state_digest_hex })?;
         checkpoints::retire(storage, &self.directory, &mut good, &saved)?;
         Ok(saved)
     }
@@ -239,8 +241,7 @@ impl DurableLedger {
             checkpoints::check(&*self.options.storage, &self.directory, known)?;
         }
         let Retirement { sequence, last_hash, .. } = plan;
-        let record = Record::Retired { sequence, last_hash, checkpoint: older.sequence };
-        self.log.append_durable(record).map_err(|error| self.failed(error))?;
+        self.record(&Record::Retired { sequence, last_hash, checkpoint: older.sequence })?;
         Ok(self.log.retire_before(sequence.saturating_add(1))?)
     }
 
@@ -252,11 +253,32 @@ impl DurableLedger {
 
     /// Reads the ledger; what it gives is durable.
     fn read<R>(&self, read: impl FnOnce(&BudgetEngine) -> R) -> Result<R, PersistError> {
-        let seen = read(&self.engine);
-        // Taken after reading: whatever was seen is chained by then.
-        let last = self.lock_order()?.last;
-        self.wait_durable(last)?;
+        let (seen, ticket) = self.look(read)?;
+        self.wait_durable(ticket)?;
         Ok(seen)
+    }
+
+    /// What is in memory, and the last record that it can rest on.
+    fn look<R>(&self, read: impl FnOnce(&BudgetEngine) -> R) -> Result<(R, Ticket), PersistError> {
+        let seen = read(&self.engine);
+        // Asked for after reading: whatever was seen is chained by then.
+        Ok((seen, self.lock_order()?.ticket()))
+    }
+
+    /// Puts a record that is no operation into the log, durably.
+    fn record(&self, record: &Record) -> Result<(), PersistError> {
+        let mut order = self.lock_order()?;
+        self.chain(&mut order, record)?;
+        let ticket = order.ticket();
+        drop(order);
+        self.wait_durable(ticket)
+    }
+
+    fn chain(&self, order: &mut Order, record: &Record) -> Result<(), PersistError> {
+        let Ticket { sequence, entry_hash: last_hash } =
+            self.log.enqueue(record).map_err(|error| self.failed(error))?;
+        order.head = WalAnchor { sequence, last_hash, ..order.head };
+        Ok(())
     }
 
     fn lock_checkpoints(&self) -> Result<MutexGuard<'_, Vec<Known>>, PersistError> {
@@ -278,19 +300,14 @@ impl DurableLedger {
         }
     }
 
-    fn wait_durable(&self, ticket: Option<Ticket>) -> Result<(), PersistError> {
-        let wait = |ticket| self.log.wait_durable(ticket).map_err(|error| self.failed(error));
-        ticket.map_or(Ok(()), wait)
-    }
-
-    fn failed(&self, error: WalError) -> PersistError {
-        self.fail();
-        error.into()
+    fn wait_durable(&self, ticket: Ticket) -> Result<(), PersistError> {
+        self.log.wait_durable(ticket).map_err(|error| self.failed(error))
     }
 
     /// From now on nothing is acknowledged, and nothing in memory is believed.
-    fn fail(&self) {
+    fn failed(&self, error: WalError) -> PersistError {
         self.failed.store(true, Ordering::Release);
+        error.into()
     }
 }
 
@@ -304,3 +321,6 @@ impl Pending<'_> {
         Ok(self.answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use calybris_budget::{
     LedgerOperation, LedgerState, Receipt, Refusal, TenantAction, TenantStatus,
 };
 
-use super::DurableLedger;
+use super::{Answer, DurableLedger};
 use crate::error::PersistError;
 
 impl DurableLedger {
@@ -61,11 +61,7 @@ impl DurableLedger {
     /// # Errors
     /// As [`apply`](Self::apply).
     pub fn expire(&self, now: u64) -> Result<Vec<ExpiredHold>, PersistError> {
-        match self.apply(&LedgerOperation::Expire { now })? {
-            Ok(Applied::Expired(holds)) => Ok(holds),
-            #[expect(clippy::unreachable, reason = "an expiry is answered with its holds")]
-            Ok(Applied::Receipt(_)) | Err(_) => unreachable!(),
-        }
+        Ok(expired(self.apply(&LedgerOperation::Expire { now })?))
     }
 
     /// The amounts of a tenant, none for one that does not exist.
@@ -150,5 +146,14 @@ pub(super) fn receipt(applied: Applied) -> Receipt {
         Applied::Receipt(receipt) => receipt,
         #[expect(clippy::unreachable, reason = "only an expiry is answered with holds")]
         Applied::Expired(_) => unreachable!(),
+    }
+}
+
+/// What an expiry is answered with.
+pub(super) fn expired(answer: Answer) -> Vec<ExpiredHold> {
+    match answer {
+        Ok(Applied::Expired(holds)) => holds,
+        #[expect(clippy::unreachable, reason = "an expiry is answered with its holds")]
+        Ok(Applied::Receipt(_)) | Err(_) => unreachable!(),
     }
 }

@@ -1,9 +1,17 @@
 //! The durable ledger for tasks of tokio: the same operations, waiting for the disk without blocking a thread.
 
-use calybris_budget::{Call, HoldAction, LedgerOperation, Receipt, Refusal, TenantAction};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
-use super::calls::{open, perform, receipt, settle};
-use super::{Answer, DurableLedger, Pending};
+use calybris_budget::finance::ConservationProof;
+use calybris_budget::{
+    Balances, BudgetEngine, BudgetSnapshot, Call, ExpiredHold, HoldAction, LedgerOperation,
+    LedgerState, Receipt, Refusal, TenantAction, TenantStatus,
+};
+use calybris_wal::{Retirement, Ticket, WalError};
+
+use super::calls::{expired, open, perform, receipt, settle};
+use super::{Answer, CheckpointReport, DurableLedger, Pending};
 use crate::error::PersistError;
 
 impl DurableLedger {
@@ -87,6 +95,122 @@ impl DurableLedger {
         let operation = settle(hold, action, call);
         Ok(self.apply_async(&operation).await?.map(receipt))
     }
+
+    /// As [`expire`](Self::expire), for a task.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub async fn expire_async(&self, now: u64) -> Result<Vec<ExpiredHold>, PersistError> {
+        Ok(expired(self.apply_async(&LedgerOperation::Expire { now }).await?))
+    }
+
+    /// As [`balances`](Self::balances), for a task.
+    ///
+    /// # Errors
+    /// As [`balances`](Self::balances).
+    pub async fn balances_async(&self, tenant_id: &str) -> Result<Option<Balances>, PersistError> {
+        self.read_async(|engine| engine.balances(tenant_id)).await
+    }
+
+    /// As [`tenant_status`](Self::tenant_status), for a task.
+    ///
+    /// # Errors
+    /// As [`balances`](Self::balances).
+    pub async fn tenant_status_async(
+        &self,
+        tenant_id: &str,
+    ) -> Result<Option<TenantStatus>, PersistError> {
+        self.read_async(|engine| engine.tenant_status(tenant_id)).await
+    }
+
+    async fn read_async<R>(
+        &self,
+        read: impl FnOnce(&BudgetEngine) -> R,
+    ) -> Result<R, PersistError> {
+        let (seen, ticket) = self.look(read)?;
+        self.wait_durable_async(ticket).await?;
+        Ok(seen)
+    }
+
+    async fn wait_durable_async(&self, ticket: Ticket) -> Result<(), PersistError> {
+        self.log.wait_durable_async(ticket).await.map_err(|error| self.failed(error))
+    }
+}
+
+/// What takes as long as the ledger is large runs off the runtime's own threads, and is done whether or not the
+/// future is polled to its end.
+impl DurableLedger {
+    /// As [`snapshot`](Self::snapshot), for a task.
+    ///
+    /// # Errors
+    /// As [`balances`](Self::balances); [`WalError::RuntimeStopped`].
+    pub async fn snapshot_async(self: &Arc<Self>) -> Result<BudgetSnapshot, PersistError> {
+        self.blocking(Self::snapshot).await
+    }
+
+    /// As [`state`](Self::state), for a task.
+    ///
+    /// # Errors
+    /// As [`snapshot_async`](Self::snapshot_async).
+    pub async fn state_async(self: &Arc<Self>) -> Result<LedgerState, PersistError> {
+        self.blocking(Self::state).await
+    }
+
+    /// As [`prove_conservation`](Self::prove_conservation), for a task.
+    ///
+    /// # Errors
+    /// As [`prove_conservation`](Self::prove_conservation); [`WalError::RuntimeStopped`].
+    pub async fn prove_conservation_async(
+        self: &Arc<Self>,
+    ) -> Result<ConservationProof, PersistError> {
+        self.blocking(Self::prove_conservation).await
+    }
+
+    /// As [`checkpoint`](Self::checkpoint), for a task.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Self::checkpoint); [`WalError::RuntimeStopped`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let directory = folder.path().join("ledger");
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use std::sync::Arc;
+    /// use calybris_budget::Call;
+    /// use calybris_persist::{DurableLedger, PersistError};
+    ///
+    /// let ledger = Arc::new(DurableLedger::open(&directory)?);
+    /// ledger.open_tenant_async("desk-1", None, 1_000, Call::default()).await?.unwrap();
+    /// let (one, other) = tokio::join!(ledger.checkpoint_async(), ledger.balances_async("desk-1"));
+    /// assert_eq!(one?.sequence, 2, "after the beginning and the tenant");
+    /// assert_eq!(other?.unwrap().remaining_microcents, 1_000, "nobody waits for it");
+    /// # Ok::<(), PersistError>(()) }).unwrap();
+    /// ```
+    pub async fn checkpoint_async(self: &Arc<Self>) -> Result<CheckpointReport, PersistError> {
+        self.blocking(Self::checkpoint).await
+    }
+
+    /// As [`retire`](Self::retire), for a task.
+    ///
+    /// # Errors
+    /// As [`retire`](Self::retire); [`WalError::RuntimeStopped`].
+    pub async fn retire_async(self: &Arc<Self>) -> Result<Option<Retirement>, PersistError> {
+        self.blocking(Self::retire).await
+    }
+
+    async fn blocking<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<R, PersistError> + Send + 'static,
+    ) -> Result<R, PersistError> {
+        let ledger = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&ledger)).await {
+            Ok(done) => done,
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Err(WalError::RuntimeStopped.into()),
+            },
+        }
+    }
 }
 
 impl Pending<'_> {
@@ -95,10 +219,7 @@ impl Pending<'_> {
     /// # Errors
     /// As [`DurableLedger::apply`].
     pub async fn wait_async(self) -> Result<Answer, PersistError> {
-        if let Some(ticket) = self.ticket {
-            let waited = self.ledger.log.wait_durable_async(ticket).await;
-            waited.map_err(|error| self.ledger.failed(error))?;
-        }
+        self.ledger.wait_durable_async(self.ticket).await?;
         Ok(self.answer)
     }
 }

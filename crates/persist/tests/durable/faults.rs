@@ -218,3 +218,34 @@ fn a_read_shows_what_is_durable_or_fails() {
     drop(ledger);
     assert!(open(&disk).unwrap().balances("org").unwrap().is_some(), "it was shown, so it stays");
 }
+
+/// A storage that panics tells the log, and not the ledger: the next operation is in memory before it is found out.
+#[test]
+fn an_operation_that_cannot_be_chained_ends_the_ledger() {
+    let disk = Disk::default();
+    let ledger = open(&disk).unwrap();
+    let mut operations = opening();
+    let mut next = || ledger.apply(&operations.next().unwrap());
+    disk.fail(1, Fault::Panic, io::ErrorKind::Other);
+    assert!(catch_unwind(AssertUnwindSafe(&mut next)).is_err());
+    let (found_out, refused) = (next().unwrap_err(), next().unwrap_err());
+    assert!(matches!(found_out, PersistError::Wal(_)), "{found_out}");
+    assert!(matches!(refused, PersistError::Poisoned { .. }), "{refused}");
+}
+
+#[test]
+fn a_checkpoint_that_was_reported_is_what_a_restart_goes_on_from() {
+    let disk = Disk::default();
+    let ledger = open(&disk).unwrap();
+    for operation in opening() {
+        ledger.apply(&operation).unwrap().unwrap();
+    }
+    let saved = ledger.checkpoint().unwrap();
+    disk.fail(1, Fault::FromThere, io::ErrorKind::Other);
+    drop(ledger);
+    disk.heal();
+    disk.crash();
+    let ledger = open(&disk).unwrap();
+    let report = ledger.report();
+    assert_eq!((report.checkpoint_sequence, report.operations_replayed), (saved.sequence, 0));
+}

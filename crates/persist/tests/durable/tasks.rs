@@ -129,3 +129,65 @@ async fn a_failure_is_heard_by_every_task_and_ends_the_ledger() {
         }
     }
 }
+
+/// Every call of a task gives what the same call of a thread gives, and what it gave outlives a crash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_reads_expires_and_checkpoints_as_a_thread_does() {
+    let disk = Disk::default();
+    let ledger = open(&disk);
+    ledger.open_tenant_async("desk", None, 9, Call::default()).await.unwrap().unwrap();
+    let reserve = TenantAction::Reserve { amount_microcents: 2, deadline: Some(5) };
+    ledger.perform_async("desk", &reserve, Call::default()).await.unwrap().unwrap();
+    assert_eq!(ledger.expire_async(4).await.unwrap(), []);
+    let expired = ledger.expire_async(5).await.unwrap();
+    assert_eq!((expired.len(), expired[0].amount_microcents), (1, 2));
+    drop(ledger.submit(&calybris_budget::LedgerOperation::Tenant {
+        tenant: "desk".to_owned(),
+        action: TOP_UP,
+        now: 0,
+        key: None,
+    }));
+    let seen = ledger.balances_async("desk").await.unwrap();
+    assert_eq!(seen.unwrap().remaining_microcents, 10);
+    let ledger = crash(&disk, ledger);
+    assert_eq!(seen, ledger.balances("desk").unwrap(), "it was shown, so it stays");
+    assert_eq!(
+        ledger.tenant_status_async("desk").await.unwrap(),
+        ledger.tenant_status("desk").unwrap()
+    );
+    assert_eq!(ledger.balances_async("nobody").await.unwrap(), None);
+    assert_eq!(ledger.snapshot_async().await.unwrap().tenants, ledger.snapshot().unwrap().tenants);
+    assert_eq!(ledger.state_async().await.unwrap(), ledger.state().unwrap());
+    assert_eq!(ledger.prove_conservation_async().await.unwrap().tenant_count, 1);
+    let saved = ledger.checkpoint_async().await.unwrap();
+    assert!(ledger.retire_async().await.unwrap().is_none(), "one segment");
+    let ledger = crash(&disk, ledger);
+    assert_eq!(ledger.report().checkpoint_sequence, saved.sequence);
+}
+
+/// What a task cannot have, because the disk fails or panics while it waits, is refused and not shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_of_a_task_shows_what_is_durable_or_fails() {
+    let disk = Disk::default();
+    let ledger = open(&disk);
+    ledger.open_tenant_async("desk", None, 9, Call::default()).await.unwrap().unwrap();
+    let calls = |count, fault| disk.fail(count, fault, io::ErrorKind::Other);
+    calls(1, Fault::Once);
+    let failed = ledger.checkpoint_async().await.unwrap_err();
+    assert!(matches!(failed, PersistError::Io { .. }), "{failed}");
+    calls(1, Fault::Panic);
+    let checkpoint = Arc::clone(&ledger);
+    let panicked = tokio::spawn(async move { checkpoint.checkpoint_async().await }).await;
+    assert!(panicked.unwrap_err().is_panic(), "as for a thread");
+    disk.heal();
+    drop(ledger.open_tenant_async("other", None, 9, Call::default()));
+    {
+        let mut polled = std::pin::pin!(ledger.perform_async("desk", &TOP_UP, Call::default()));
+        calls(1, Fault::Once);
+        assert!(polled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    let unheard = ledger.balances_async("desk").await.unwrap_err();
+    assert!(matches!(unheard, PersistError::Wal(_)), "{unheard}");
+    let refused = ledger.balances_async("desk").await.unwrap_err();
+    assert!(matches!(refused, PersistError::Poisoned { .. }), "{refused}");
+}

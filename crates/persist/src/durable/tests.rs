@@ -1,0 +1,73 @@
+//! Races that no schedule of threads is likely to make, made on purpose.
+
+use std::path::Path;
+use std::sync::{Arc, TryLockError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use calybris_budget::{LedgerOperation, TenantAction};
+use calybris_wal::storage::Memory;
+
+use super::{DurableLedger, DurableOptions};
+
+fn ledger() -> DurableLedger {
+    let options = DurableOptions::new().storage(Arc::new(Memory::default()));
+    let ledger = DurableLedger::open_with(Path::new("ledger"), options).unwrap();
+    let (tenant, key) = ("desk".to_owned(), None);
+    let open = LedgerOperation::Open { tenant, parent: None, initial_microcents: 10, now: 0, key };
+    ledger.apply(&open).unwrap().unwrap();
+    ledger
+}
+
+fn top_up() -> LedgerOperation {
+    let action = TenantAction::TopUp { amount_microcents: 1 };
+    LedgerOperation::Tenant { tenant: "desk".to_owned(), action, now: 0, key: None }
+}
+
+/// Somebody's operation takes effect between the call of a read and its look at the ledger.
+#[test]
+fn a_read_waits_for_what_took_effect_while_it_was_on_its_way() {
+    let ledger = ledger();
+    let seen = ledger.read(|engine| {
+        drop(ledger.submit(&top_up()).unwrap());
+        engine.balances("desk").unwrap().remaining_microcents
+    });
+    assert_eq!(seen.unwrap(), 11);
+    assert_eq!(ledger.log.durable_sequence(), ledger.log.sequence(), "it was shown");
+}
+
+/// A checkpoint that is kept from the cut keeps operations away until then: one that got between would be in the state
+/// and not before the anchor. That the anchor is taken at the cut, and not after the order is given up, is for the
+/// compiler to see: it is what the order guards.
+#[test]
+fn nothing_takes_effect_between_the_order_and_the_cut_of_a_checkpoint() {
+    let ledger = ledger();
+    let (cut, others) = (mpsc::channel::<()>(), mpsc::channel::<()>());
+    thread::scope(|scope| {
+        let ledger = &ledger;
+        let (at_cut, go_on) = (cut.0, others.1);
+        // One cut at a time: the checkpoint waits for this one.
+        scope.spawn(move || {
+            ledger.engine.state_at(|| {
+                at_cut.send(()).unwrap();
+                go_on.recv().unwrap();
+            })
+        });
+        cut.1.recv().unwrap();
+        let checkpoint = scope.spawn(|| ledger.checkpoint().unwrap());
+        let is_held = || matches!(ledger.order.try_lock(), Err(TryLockError::WouldBlock));
+        let held_again_later = || {
+            thread::sleep(Duration::from_millis(20));
+            is_held()
+        };
+        let seen_held = |_| {
+            thread::sleep(Duration::from_millis(1));
+            is_held() && held_again_later()
+        };
+        let is_kept = (0..500).any(seen_held);
+        others.0.send(()).unwrap();
+        assert!(is_kept, "operations go on while the state is not cut yet");
+        let saved = checkpoint.join().unwrap();
+        assert_eq!(saved.sequence, 2);
+    });
+}
