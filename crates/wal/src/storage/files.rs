@@ -1,10 +1,8 @@
 //! Real files. The only place that talks to the operating system.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-
-use fs4::{FileExt, TryLockError};
 
 use super::{Storage, StorageFile};
 
@@ -125,8 +123,7 @@ impl StorageFile for Open {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        // Named in full: the standard library has a method of the same name after the declared MSRV.
-        match FileExt::try_lock(&self.file) {
+        match self.file.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
