@@ -193,15 +193,19 @@ impl DurableLedger {
         let saved = checkpoints::save(storage, &self.directory, anchor, &state)?;
         let CheckpointReport { sequence, state_digest_hex, .. } = saved;
         self.record(&Record::Checkpoint { sequence, state_digest_hex })?;
-        checkpoints::retire(storage, &self.directory, &mut good, &saved)?;
+        checkpoints::retire(
+            storage,
+            &self.directory,
+            &mut good,
+            Known { anchor, state_digest_hex },
+        )?;
         Ok(saved)
     }
 
     /// Retires the beginning of the log: the whole segments before the older of the two checkpoints kept. Both are
     /// read back first, and what goes is recorded in the log before it goes; a crash between is finished by the next
     /// opening. From then on a restart needs one of the two, and refuses without. None when there is nothing to
-    /// retire: the log has too few segments, is one file, or fewer than two checkpoints are known since the ledger
-    /// was opened.
+    /// retire: the log has too few segments, is one file, or there are fewer than two checkpoints.
     ///
     /// What was retired can no longer be verified or replayed from this folder; `DurableOptions::archive` (feature
     /// `archive`) keeps it in another one.
@@ -236,12 +240,12 @@ impl DurableLedger {
         let good = self.lock_checkpoints()?;
         drop(self.lock_order()?);
         let [older, newest] = *good.as_slice() else { return Ok(None) };
-        let Some(plan) = self.log.retirable_before(older.sequence)? else { return Ok(None) };
+        let Some(plan) = self.log.retirable_before(older.anchor.sequence)? else { return Ok(None) };
         for known in [older, newest] {
             checkpoints::check(&*self.options.storage, &self.directory, known)?;
         }
         let Retirement { sequence, last_hash, .. } = plan;
-        self.record(&Record::Retired { sequence, last_hash, checkpoint: older.sequence })?;
+        self.record(&Record::Retired { sequence, last_hash, checkpoint: older.anchor.sequence })?;
         Ok(self.log.retire_before(sequence.saturating_add(1))?)
     }
 

@@ -1,7 +1,6 @@
 //! Replacing a file whole: whatever happens, the name leads to the old contents or to the new ones.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use calybris_wal::storage::{Storage, StorageFile};
@@ -52,28 +51,6 @@ fn open_alone(
     let alone = file.try_lock().map_err(PersistError::io("lock", beside))?
         && file.len_at(beside).map_err(PersistError::io("look up", beside))?.is_some();
     if alone { Ok(file) } else { Err(PersistError::Busy { path: path.to_owned() }) }
-}
-
-/// Creates a directory with those above it, durably.
-pub(crate) fn create_directory(
-    storage: &dyn Storage,
-    directory: &Path,
-) -> Result<(), PersistError> {
-    let there = storage.is_directory(directory);
-    let above = directory.ancestors().skip(1);
-    let missing = above.take_while(|it| !it.as_os_str().is_empty() && !storage.is_directory(it));
-    let made: Vec<&Path> = [directory].into_iter().chain(missing).collect();
-    storage.create_directory(directory).map_err(PersistError::io("create", directory))?;
-    // Also where it is there already: whoever made it may have died before it came to this.
-    for name in made {
-        let parent = directory_of(name);
-        match storage.sync_directory(parent) {
-            // It was made by somebody who may, for somebody who may not.
-            Err(error) if there && error.kind() == ErrorKind::PermissionDenied => {}
-            synced => synced.map_err(PersistError::io("sync", parent))?,
-        }
-    }
-    Ok(())
 }
 
 /// All bytes of a file.

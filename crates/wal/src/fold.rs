@@ -74,11 +74,20 @@ where
     J: FnMut(P) + Send,
 {
     let join = Mutex::new(join);
-    let part = || {
-        let part: Box<dyn Visit> = Box::new(Part { of: P::default(), entry: &entry, join: &join });
-        part
-    };
-    scan(path, options, Some(&part), progress)
+    scan(path, options, Some(&parts(&entry, &join)), progress)
+}
+
+/// What is called for every entry of one chunk.
+pub(crate) fn parts<'f, P, E, J>(
+    entry: &'f E,
+    join: &'f Mutex<J>,
+) -> impl Fn() -> Box<dyn Visit + 'f> + Sync
+where
+    P: Default + Send + 'f,
+    E: Fn(&mut P, &VerifiedEntry<'_>) + Sync,
+    J: FnMut(P) + Send,
+{
+    move || Box::new(Part { of: P::default(), entry, join })
 }
 
 /// A part of a fold.

@@ -39,6 +39,7 @@ pub use entry::WalEntry;
 pub use error::{EntryFault, Place, WalError};
 pub use fold::{VerifiedEntry, fold_wal_with};
 pub use line::MAX_ENTRY_BYTES;
+pub use open::WalOpening;
 pub use options::WalOptions;
 pub use reader::{
     VerifiedWal, read_verified_wal, read_verified_wal_keyed, read_wal, verify_wal,

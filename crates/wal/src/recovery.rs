@@ -11,7 +11,7 @@ use crate::chain::Head;
 use crate::error::{EntryFault, WalError};
 use crate::head_file::Found;
 use crate::options::WalOptions;
-use crate::scan::{Progress, Scanned};
+use crate::scan::{Progress, Scanned, Visitor};
 use crate::segments::Segments;
 use crate::storage::StorageFile;
 use crate::walk::{Walk, Walked};
@@ -204,7 +204,7 @@ pub fn inspect_with_progress(
     let segments = Segments::find(path, options, key.as_ref())?;
     let last = &segments.last.path;
     let file = options.storage.open_read(last).map_err(WalError::io("open", last))?;
-    Ok(Finding::make(&segments, &*file, options, key.as_ref(), progress)?.report(&segments))
+    Ok(Finding::make(&segments, &*file, options, key.as_ref(), None, progress)?.report(&segments))
 }
 
 /// The last head that was acknowledged as durable, as the head file of the log remembers it; none without a
@@ -236,6 +236,7 @@ pub fn durable_head(path: &Path, options: &WalOptions) -> Result<Option<WalAncho
 }
 
 /// What a scan, the head file and the anchor come to.
+#[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) walked: Walked,
     pub(crate) durable: Option<Found>,
@@ -252,6 +253,7 @@ impl Finding {
         active: &dyn StorageFile,
         options: &WalOptions,
         key: Option<&ChainKey>,
+        visitor: Option<&Visitor<'_>>,
         progress: Option<&mut dyn FnMut(Progress)>,
     ) -> Result<Self, WalError> {
         if let Some(archived) = segments.all().find(|segment| segment.packed) {
@@ -263,7 +265,7 @@ impl Finding {
             durable.map(|found| found.durable.head).into_iter().chain(anchor).collect();
         let anchors: Vec<Head> = known.iter().copied().chain(segments.retirement()).collect();
         let (storage, active) = (&*options.storage, Some(active));
-        let walk = Walk { segments, storage, active, key, anchors: &anchors, visitor: None };
+        let walk = Walk { segments, storage, active, key, anchors: &anchors, visitor };
         let walked = walk.run(progress)?;
         let (path, scanned) = (&walked.segment.path, &walked.scanned);
         let tail = match active.filter(|_| walked.is_last) {

@@ -250,6 +250,15 @@ impl Segments {
         Ok((file, length.map_err(WalError::io("measure", path))?))
     }
 
+    /// Opens the last segment for writing, making it where there is none.
+    pub(crate) fn open_last(
+        &self,
+        storage: &dyn Storage,
+    ) -> Result<Box<dyn StorageFile>, WalError> {
+        let path = &self.last.path;
+        storage.open_write(path).map_err(WalError::io("open", path))
+    }
+
     /// A segment's length as far as it is known before it is read: good for telling how far a reader has come.
     pub(crate) fn length(&self, segment: &Segment, storage: &dyn Storage) -> Result<u64, WalError> {
         if !segment.packed {

@@ -122,7 +122,10 @@ pub(crate) fn exists(storage: &dyn Storage, path: &Path) -> Result<bool, WalErro
 }
 
 /// Creates a directory where there is none, and those above it, with names that outlive the machine.
-pub(crate) fn create_directory(storage: &dyn Storage, path: &Path) -> Result<(), WalError> {
+///
+/// # Errors
+/// [`WalError::Io`], with what was attempted on which directory.
+pub fn create_directory(storage: &dyn Storage, path: &Path) -> Result<(), WalError> {
     let there = storage.is_directory(path);
     let above = path.ancestors().skip(1);
     let missing = above.take_while(|it| !it.as_os_str().is_empty() && !storage.is_directory(it));

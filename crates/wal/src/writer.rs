@@ -13,10 +13,11 @@ use serde::Serialize;
 use crate::entry::WalEntry;
 use crate::error::WalError;
 use crate::group::{Goal, GroupCommit, Link};
+use crate::open::WalOpening;
 use crate::options::WalOptions;
 use crate::recovery::WalReport;
 use crate::retire::Retention;
-use crate::{open, payload, reader};
+use crate::{payload, reader};
 
 /// The one writer of a log. Shared by reference between any number of threads; entries are chained in the
 /// order their appends take effect.
@@ -85,10 +86,19 @@ impl<T> WalWriter<T> {
     /// # Errors
     /// As [`WalWriter::open`]; [`WalError::Key`].
     pub fn open_with(path: &Path, options: &WalOptions) -> Result<Self, WalError> {
-        let (group, report) = open::open(path, options)?;
+        WalOpening::lock(path, options)?.finish()
+    }
+
+    /// The writer of what was opened.
+    pub(crate) fn opened(
+        group: GroupCommit,
+        report: WalReport,
+        path: &Path,
+        options: &WalOptions,
+    ) -> Self {
         let (group, retention) = (Arc::new(group), Arc::new(Retention::new(path, options)));
         let sync_on_append = options.sync_on_append;
-        Ok(Self { group, retention, report, sync_on_append, payload: PhantomData })
+        Self { group, retention, report, sync_on_append, payload: PhantomData }
     }
 
     /// The same log for another payload.

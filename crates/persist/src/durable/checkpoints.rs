@@ -1,5 +1,6 @@
 //! The saved states of a ledger: which there are, and whether one is whole.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use calybris_budget::{BudgetEngine, LedgerState};
@@ -16,7 +17,7 @@ const SCHEMA: &str = "calybris.ledger-checkpoint.v1";
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".json";
 /// The newest, and one to fall back on.
-const KEPT: usize = 2;
+pub(crate) const KEPT: usize = 2;
 /// Digits of a sequence in a name, so that names sort like sequences.
 const DIGITS: usize = 20;
 
@@ -56,7 +57,7 @@ impl std::fmt::Display for CheckpointReport {
 /// A checkpoint that is on the disk, with its record in the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
-    pub(crate) sequence: u64,
+    pub(crate) anchor: WalAnchor,
     pub(crate) state_digest_hex: HexDigest,
 }
 
@@ -93,13 +94,12 @@ pub(crate) fn retire(
     storage: &dyn Storage,
     directory: &Path,
     good: &mut Vec<Known>,
-    saved: &CheckpointReport,
+    saved: Known,
 ) -> Result<(), PersistError> {
-    let CheckpointReport { sequence, state_digest_hex, .. } = *saved;
-    good.retain(|known| known.sequence != sequence);
-    good.push(Known { sequence, state_digest_hex });
+    good.retain(|known| known.anchor.sequence != saved.anchor.sequence);
+    good.push(saved);
     good.drain(..good.len().saturating_sub(KEPT));
-    let oldest = good.first().map_or(0, |known| known.sequence);
+    let oldest = good.first().map_or(0, |known| known.anchor.sequence);
     let paths = storage.list(directory).map_err(PersistError::io("list", directory))?;
     for path in paths.iter().filter(|path| {
         sequence_of(path).is_some_and(|sequence| sequence < oldest) || is_unfinished(path)
@@ -118,15 +118,20 @@ pub(crate) fn check(
     directory: &Path,
     known: Known,
 ) -> Result<(), PersistError> {
-    let path = path_of(directory, known.sequence);
+    let Known { anchor, state_digest_hex } = known;
+    let path = path_of(directory, anchor.sequence);
     let bytes = files::read(storage, &path).map_err(|error| error.to_string());
-    let reason = match bytes.and_then(|bytes| parse(&path, known.sequence, &bytes)) {
-        Ok(loaded) if loaded.state_digest_hex == known.state_digest_hex => return Ok(()),
-        Ok(loaded) => format!(
-            "its state has digest {}, saved was {}",
-            loaded.state_digest_hex, known.state_digest_hex
-        ),
+    let reason = match bytes.and_then(|bytes| parse(&path, anchor.sequence, &bytes)) {
         Err(reason) => reason,
+        Ok(loaded) if loaded.anchor != anchor => {
+            let (found, expected) = (loaded.anchor.last_hash, anchor.last_hash);
+            format!("it was made after entry {found}, the log has {expected} there")
+        }
+        Ok(loaded) if loaded.state_digest_hex != state_digest_hex => {
+            let found = loaded.state_digest_hex;
+            format!("its state has digest {found}, saved was {state_digest_hex}")
+        }
+        Ok(_) => return Ok(()),
     };
     Err(PersistError::Unrestorable { path, reason })
 }
@@ -166,17 +171,15 @@ fn parse(path: &Path, sequence: u64, bytes: &[u8]) -> Result<Loaded, String> {
     Ok(Loaded { path: path.to_owned(), anchor, state_digest_hex, engine })
 }
 
-/// The newest checkpoint by its name, whole or not.
-pub(crate) fn newest(
+/// Checkpoints by sequence, whole or not; none where there is no directory.
+pub(crate) fn list(
     storage: &dyn Storage,
     directory: &Path,
-) -> Result<Option<(u64, PathBuf)>, PersistError> {
-    Ok(list(storage, directory)?.pop())
-}
-
-/// Checkpoints by sequence, whole or not.
-fn list(storage: &dyn Storage, directory: &Path) -> Result<Vec<(u64, PathBuf)>, PersistError> {
-    let paths = storage.list(directory).map_err(PersistError::io("list", directory))?;
+) -> Result<Vec<(u64, PathBuf)>, PersistError> {
+    let paths = match storage.list(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(PersistError::io("list", directory))?,
+    };
     let named = paths.into_iter().filter_map(|path| Some((sequence_of(&path)?, path)));
     let mut found: Vec<_> = named.collect();
     found.sort();

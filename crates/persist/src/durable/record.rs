@@ -140,6 +140,6 @@ pub(super) fn begin(limits: Limits) -> Record {
 }
 
 /// Whether this is an operation, without decoding it: how one begins is part of the format.
-pub(crate) fn is_operation(record: &RawValue) -> bool {
-    record.get().starts_with("{\"operation\":")
+pub(crate) fn is_operation(record: &[u8]) -> bool {
+    record.starts_with(b"{\"operation\":")
 }

@@ -13,6 +13,9 @@
 //! | whole | a record that gives its state another digest | refuse: the state was altered |
 //! | whole | agrees | restore it, replay what follows, comparing outcomes |
 
+//!
+//! What is there is locked and read once; only when nothing is left to refuse, what a crash left is repaired.
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -21,15 +24,15 @@ use std::sync::atomic::AtomicBool;
 use calybris_budget::BudgetEngine;
 use calybris_budget::finance::prove_snapshot;
 use calybris_kernel::digest::HexDigest;
-use calybris_wal::{WalOptions, WalWriter, visit_wal_with};
+use calybris_wal::storage::{Storage, create_directory};
+use calybris_wal::{WalOpening, WalOptions, WalWriter};
 
 use crate::durable::checkpoints::{self, Known};
 use crate::durable::record::{self, Record};
-use crate::durable::replay::{Replay, Replayed};
+use crate::durable::replay::{Entry, Replay, Replayed};
 use crate::durable::report::{LedgerReport, RejectedCheckpoint, open_holds};
 use crate::durable::{DurableLedger, DurableOptions, Order};
 use crate::error::PersistError;
-use crate::files;
 
 /// The log, a directory of segments.
 const LOG: &str = "log";
@@ -44,7 +47,13 @@ fn log_of(
     let (one_file, segments) = (directory.join(ONE_FILE), directory.join(LOG));
     let segmented = options.wal.clone().segment_bytes(options.segment_bytes);
     match options.storage.open_read(&one_file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok((segments, segmented)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if !options.storage.is_directory(&segments) {
+                // What has checkpoints and no log is not begun anew.
+                check_end(&*options.storage, directory, &segments, 0)?;
+            }
+            Ok((segments, segmented))
+        }
         Err(error) => Err(PersistError::io("open", &one_file)(error)),
         Ok(_) if options.storage.is_directory(&segments) => {
             Err(PersistError::TwoLogs { one_file, segments })
@@ -53,32 +62,43 @@ fn log_of(
     }
 }
 
+/// Whether the log comes as far as the newest checkpoint, whole or not: one gets its name only once the log is durable
+/// up to there.
+fn check_end(
+    storage: &dyn Storage,
+    directory: &Path,
+    log: &Path,
+    found: u64,
+) -> Result<(), PersistError> {
+    match checkpoints::list(storage, directory)?.pop() {
+        Some((watermark, snapshot)) if watermark > found => {
+            Err(PersistError::LogBehindSnapshot { snapshot, log: log.to_owned(), watermark, found })
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn open(
     directory: &Path,
     options: DurableOptions,
 ) -> Result<DurableLedger, PersistError> {
-    let storage = &*options.storage;
-    files::create_directory(storage, directory)?;
     let (path, wal) = log_of(directory, &options)?;
-    let log = WalWriter::<Record>::open_with(&path, &options.writing(&wal))?;
-    // Whole or not: a checkpoint gets its name only once the log is durable up to there.
-    let newest = checkpoints::newest(storage, directory)?;
-    if let Some((watermark, snapshot)) = newest.filter(|it| it.0 > log.sequence()) {
-        let found = log.sequence();
-        return Err(PersistError::LogBehindSnapshot { snapshot, log: path, watermark, found });
-    }
-    if log.sequence() == 0 {
-        log.append_durable(record::begin(options.limits))?;
-    }
-    let found = restore_and_replay(directory, &options, &path, &wal, &log)?;
-    let Recovered { engine, operations_replayed, checkpoint, rejected_checkpoints } = found;
+    let mut opening = WalOpening::lock(&path, &options.writing(&wal))?;
+    let Recovered { engine, operations_replayed, checkpoints, rejected_checkpoints, is_new } =
+        restore_and_replay(directory, &options, &path, &mut opening)?;
     let state = engine.state();
     let conservation = prove_snapshot(&engine.snapshot())
         .map_err(|status| PersistError::NotConserved { path: directory.to_owned(), status })?;
+    // Its name may be no more than cached, whoever made it.
+    create_directory(&*options.storage, directory)?;
+    let log: WalWriter<Record> = opening.finish()?;
+    if is_new {
+        log.append_durable(record::begin(options.limits))?;
+    }
     let report = LedgerReport {
         directory: directory.to_owned(),
         log: log.report().clone(),
-        checkpoint_sequence: checkpoint.map_or(0, |known| known.sequence),
+        checkpoint_sequence: checkpoints.last().map_or(0, |known| known.anchor.sequence),
         operations_replayed,
         rejected_checkpoints,
         open_holds: open_holds(&state),
@@ -92,7 +112,7 @@ pub(crate) fn open(
         order: Mutex::new(Order { head: log.anchor() }),
         log,
         failed: AtomicBool::new(false),
-        checkpoints: Mutex::new(checkpoint.into_iter().collect()),
+        checkpoints: Mutex::new(checkpoints),
         report,
     })
 }
@@ -100,8 +120,11 @@ pub(crate) fn open(
 struct Recovered {
     engine: BudgetEngine,
     operations_replayed: u64,
-    checkpoint: Option<Known>,
+    /// The one that was restored is the last.
+    checkpoints: Vec<Known>,
     rejected_checkpoints: Vec<RejectedCheckpoint>,
+    /// There was no entry.
+    is_new: bool,
 }
 
 /// From the newest checkpoint that holds, or from the first entry where that is still there.
@@ -109,28 +132,37 @@ fn restore_and_replay(
     directory: &Path,
     options: &DurableOptions,
     path: &Path,
-    wal: &WalOptions,
-    log: &WalWriter<Record>,
+    opening: &mut WalOpening,
 ) -> Result<Recovered, PersistError> {
-    let retired = log.report().after;
+    let storage = &*options.storage;
     let mut rejected = Vec::new();
     let mut before = u64::MAX;
     loop {
-        let loaded = checkpoints::load(&*options.storage, directory, before, &mut rejected)?;
-        if loaded.is_none() && retired > 0 {
+        let loaded = checkpoints::load(storage, directory, before, &mut rejected)?;
+        let restored = loaded.as_ref().map(|loaded| loaded.anchor.sequence);
+        let named = checkpoints::list(storage, directory)?.into_iter().map(|it| it.0);
+        let mut replay = Replay::new(path, opening.is_keyed(), loaded, named);
+        let found = opening.fold(
+            |part: &mut Vec<Entry>, entry| part.push(Entry::new(entry, restored.unwrap_or(0))),
+            |part| part.into_iter().for_each(|entry| replay.take(entry)),
+        )?;
+        let (end, retired) = (found.sequence, found.after);
+        check_end(storage, directory, path, end)?;
+        if restored.is_none() && retired > 0 {
             let (log, rejected) = (path.to_owned(), rejected.len());
             return Err(PersistError::BeginningRetired { log, retired, rejected });
         }
-        let mut replay = Replay::new(path, log.anchor().keyed, loaded);
-        visit_wal_with(path, wal, |entry| replay.take(&entry))?;
         match replay.finish()? {
-            Replayed::Ledger { engine, operations: operations_replayed, checkpoint } => {
-                let rejected_checkpoints = rejected;
+            Replayed::Ledger { engine, operations: operations_replayed, checkpoints } => {
+                let is_new = end == 0;
+                let engine =
+                    if is_new { BudgetEngine::with_limits(options.limits) } else { engine };
                 return Ok(Recovered {
                     engine,
                     operations_replayed,
-                    checkpoint,
-                    rejected_checkpoints,
+                    checkpoints,
+                    rejected_checkpoints: rejected,
+                    is_new,
                 });
             }
             Replayed::Unconfirmed(loaded) => {

@@ -1,13 +1,14 @@
 //! Applying the log again, up to the first entry that does not come out as recorded.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use calybris_budget::BudgetEngine;
-use calybris_proof::chain::ChainHash;
-use calybris_wal::WalEntry;
-use serde_json::value::RawValue;
+use calybris_kernel::digest::HexDigest;
+use calybris_proof::chain::{AnchorSchema, ChainHash, WalAnchor};
+use calybris_wal::VerifiedEntry;
 
-use crate::durable::checkpoints::{Known, Loaded};
+use crate::durable::checkpoints::{KEPT, Known, Loaded};
 use crate::durable::record::{self, LEDGER_RECORD_SCHEMA, LedgerRecord, Outcome};
 use crate::error::PersistError;
 
@@ -16,10 +17,34 @@ pub(super) enum Replayed {
     Ledger {
         engine: BudgetEngine,
         operations: u64,
-        checkpoint: Option<Known>,
+        /// The one that was restored and the one before, as far as both are recorded in the log.
+        checkpoints: Vec<Known>,
     },
     /// The log does not say that the checkpoint was made: a crash came between, or somebody else made it.
     Unconfirmed(Loaded),
+}
+
+/// An entry, decoded where it has to be: operations that a checkpoint includes are not.
+pub(super) struct Entry {
+    sequence: u64,
+    previous_hash: ChainHash,
+    hash: ChainHash,
+    record: Option<Result<LedgerRecord, String>>,
+}
+
+impl Entry {
+    /// `restored` is the last entry that the checkpoint includes.
+    pub(super) fn new(entry: &VerifiedEntry<'_>, restored: u64) -> Self {
+        let (sequence, data) = (entry.sequence, entry.data);
+        let counts = sequence == 1 || sequence > restored || !record::is_operation(data);
+        let decode = || serde_json::from_slice(data).map_err(|error| error.to_string());
+        Self {
+            sequence,
+            previous_hash: *entry.previous_hash,
+            hash: *entry.entry_hash,
+            record: counts.then(decode),
+        }
+    }
 }
 
 /// A ledger on its way from a checkpoint to the end of the log.
@@ -33,6 +58,8 @@ pub(super) struct Replay<'a> {
     anchored: bool,
     /// The log has the record of the checkpoint.
     confirmed: bool,
+    /// The entries that checkpoints are named after, as the log has them, and the digest it records for each.
+    named: BTreeMap<u64, (Option<ChainHash>, Option<HexDigest>)>,
     /// What the first entry there is follows.
     begins_after: Option<(u64, ChainHash)>,
     /// The log has the record of its retirement.
@@ -41,7 +68,13 @@ pub(super) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(log: &'a Path, keyed: bool, checkpoint: Option<Loaded>) -> Self {
+    /// `named` are the entries that the checkpoints there are were made after, by their names.
+    pub(super) fn new(
+        log: &'a Path,
+        keyed: bool,
+        checkpoint: Option<Loaded>,
+        named: impl Iterator<Item = u64>,
+    ) -> Self {
         let engine = checkpoint.as_ref().map(|loaded| loaded.engine.clone()).unwrap_or_default();
         Self {
             log,
@@ -51,33 +84,34 @@ impl<'a> Replay<'a> {
             operations: 0,
             anchored: false,
             confirmed: false,
+            named: named.map(|sequence| (sequence, (None, None))).collect(),
             begins_after: None,
             beginning_retired: false,
             fault: None,
         }
     }
 
-    /// Takes the next entry; after a fault, only what decides whose fault it is. Operations that the checkpoint
-    /// includes are not decoded.
-    pub(super) fn take(&mut self, entry: &WalEntry<Box<RawValue>>) {
-        let (sequence, data) = (entry.sequence, &entry.data);
-        let (before, hash) = (sequence.saturating_sub(1), entry.previous_hash);
-        self.begins_after.get_or_insert((before, hash));
+    /// Takes the next entry; after a fault, only what decides whose fault it is.
+    pub(super) fn take(&mut self, entry: Entry) {
+        let Entry { sequence, previous_hash, hash, record } = entry;
+        self.begins_after.get_or_insert((sequence.saturating_sub(1), previous_hash));
         let restored = self.checkpoint.as_ref().map_or(0, |loaded| loaded.anchor.sequence);
         self.anchored |= sequence == restored;
-        let mut outcome = self.check_anchor(sequence, &entry.entry_hash);
-        if sequence == 1 || sequence > restored || !record::is_operation(data) {
-            match serde_json::from_str(data.get()) {
-                Ok(record) => {
-                    self.note(&record);
-                    if self.fault.is_none() {
-                        outcome = outcome.and_then(|()| self.step(sequence, restored, &record));
-                    }
+        if let Some((named, _)) = self.named.get_mut(&sequence) {
+            *named = Some(hash);
+        }
+        let mut outcome = self.check_anchor(sequence, &hash);
+        match record {
+            None => {}
+            Some(Ok(record)) => {
+                self.note(&record);
+                if self.fault.is_none() {
+                    outcome = outcome.and_then(|()| self.step(sequence, restored, &record));
                 }
-                Err(error) => {
-                    let reason = format!("it is no record of a ledger: {error}");
-                    outcome = outcome.and(Err(self.divergent(sequence, reason)));
-                }
+            }
+            Some(Err(error)) => {
+                let reason = format!("it is no record of a ledger: {error}");
+                outcome = outcome.and(Err(self.divergent(sequence, reason)));
             }
         }
         if self.fault.is_none() {
@@ -98,7 +132,10 @@ impl<'a> Replay<'a> {
 
     fn note(&mut self, record: &LedgerRecord) {
         match record {
-            LedgerRecord::Checkpoint { sequence, .. } => {
+            LedgerRecord::Checkpoint { sequence, state_digest_hex } => {
+                if let Some((_, recorded)) = self.named.get_mut(sequence) {
+                    *recorded = Some(*state_digest_hex);
+                }
                 let loaded = self.checkpoint.as_ref();
                 self.confirmed |= loaded.is_some_and(|it| it.anchor.sequence == *sequence);
             }
@@ -181,13 +218,24 @@ impl<'a> Replay<'a> {
                 Err(self.divergent(after.saturating_add(1), reason))
             }
             _ => Ok(Replayed::Ledger {
+                checkpoints: loaded.map_or_else(Vec::new, |loaded| self.known(&loaded)),
                 engine: self.engine,
                 operations: self.operations,
-                checkpoint: loaded.map(|Loaded { anchor, state_digest_hex, .. }| Known {
-                    sequence: anchor.sequence,
-                    state_digest_hex,
-                }),
             }),
         }
+    }
+
+    /// The newest that are recorded in the log, up to the one that was restored.
+    fn known(&self, restored: &Loaded) -> Vec<Known> {
+        let known = |(sequence, found): (&u64, &(Option<ChainHash>, Option<HexDigest>))| {
+            let (sequence, keyed) = (*sequence, self.keyed);
+            let (Some(last_hash), Some(state_digest_hex)) = *found else { return None };
+            let anchor = WalAnchor { schema_version: AnchorSchema, sequence, last_hash, keyed };
+            Some(Known { anchor, state_digest_hex })
+        };
+        let mut all: Vec<_> =
+            self.named.range(..=restored.anchor.sequence).filter_map(known).collect();
+        all.drain(..all.len().saturating_sub(KEPT));
+        all
     }
 }

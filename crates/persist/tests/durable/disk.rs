@@ -36,6 +36,7 @@ struct State {
     /// Calls so far, and the one to fail.
     calls: u64,
     fault: Option<(u64, Fault, io::ErrorKind)>,
+    bytes_read: u64,
 }
 
 impl Disk {
@@ -54,6 +55,18 @@ impl Disk {
         let mut state = self.lock();
         let calls = state.calls;
         state.fault.take().is_some_and(|(at, ..)| calls >= at)
+    }
+
+    /// How much was read of all files so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.lock().bytes_read
+    }
+
+    /// How much all files with such a name have.
+    pub(crate) fn bytes(&self, is_one: impl Fn(&Path) -> bool) -> u64 {
+        let state = self.lock();
+        let named = state.names.iter().filter(|(path, _)| is_one(path));
+        named.map(|(_, inode)| state.files[inode].0.len() as u64).sum()
     }
 
     /// The machine goes down: names and contents that were not synced are gone, and so are the locks.
@@ -195,6 +208,7 @@ impl StorageFile for Open {
         let rest = state.now(self.inode).get(offset..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
+        state.bytes_read += count as u64;
         Ok(count)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -186,10 +186,11 @@ fn a_folder_that_cannot_be_written_is_named() {
     let disk = Disk::default();
     disk.fail(1, Fault::FromThere, io::ErrorKind::ReadOnlyFilesystem);
     let error = open(&disk).unwrap_err();
-    assert_eq!(error.to_string(), "cannot create ledger: read-only filesystem or storage medium");
+    let text = error.to_string();
+    assert_eq!(text, "cannot create ledger/log: read-only filesystem or storage medium");
     disk.heal();
     drop(open(&disk).unwrap());
-    disk.fail(2, Fault::FromThere, io::ErrorKind::PermissionDenied);
+    disk.fail(1, Fault::FromThere, io::ErrorKind::PermissionDenied);
     let error = open(&disk).unwrap_err();
     assert_eq!(error.to_string(), "cannot open ledger/log/lock: permission denied");
 }

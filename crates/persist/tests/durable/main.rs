@@ -13,6 +13,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod opening;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod retirement;

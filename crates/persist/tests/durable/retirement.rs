@@ -197,6 +197,45 @@ fn nothing_is_retired_without_two_checkpoints_that_can_be_restored() {
 }
 
 #[test]
+fn a_restart_knows_both_checkpoints() {
+    let memory = Memory::default();
+    let ledger = in_memory(&memory).unwrap();
+    for operation in opening() {
+        ledger.apply(&operation).unwrap().unwrap();
+    }
+    let mut caller = Caller::new("c", 5);
+    for _ in 0..2 {
+        work(&ledger, &mut caller, 20);
+        ledger.checkpoint().unwrap();
+    }
+    let state = bytes(&ledger.state().unwrap());
+    drop(ledger);
+    let [older, newest] = <[PathBuf; 2]>::try_from(checkpoints(&memory)).unwrap();
+    let whole = memory.read(&older).unwrap();
+    // One that was altered with all its own digests is found when it is read back.
+    let of_another = String::from_utf8(whole.clone()).unwrap();
+    let (before, hash) = of_another.split_once("\"last_hash\":\"").unwrap();
+    let flipped = if hash.starts_with('0') { '1' } else { '0' };
+    let of_another = format!("{before}\"last_hash\":\"{flipped}{}", &hash[1..]);
+    let ledger = in_memory(&memory).unwrap();
+    for broken in [&whole[..whole.len() / 2], of_another.as_bytes()] {
+        memory.write(&older, broken);
+        let error = ledger.retire().unwrap_err();
+        assert!(
+            matches!(&error, PersistError::Unrestorable { path, .. } if *path == older),
+            "{error}"
+        );
+    }
+    memory.write(&older, &whole);
+    let retired = ledger.retire().unwrap().expect("no other checkpoint is needed");
+    drop(ledger);
+    memory.remove(&newest).unwrap();
+    let ledger = in_memory(&memory).unwrap();
+    assert_eq!(ledger.report().log.after, retired.sequence);
+    assert_eq!(bytes(&ledger.state().unwrap()), state, "from the older one");
+}
+
+#[test]
 fn retirements_race_checkpoints_and_callers() {
     let memory = Memory::default();
     let ledger = in_memory(&memory).unwrap();
