@@ -143,7 +143,8 @@ impl WalOpening {
         };
         let finding = Finding::make(segments, active, options, self.key.as_ref(), visitor, None)?;
         if finding.verdict() == Verdict::Refuse {
-            if self.is_new {
+            // Another writer may have come and gone between the look and the lock.
+            if self.is_new && finding.walked.scanned.bytes == 0 {
                 let _ = options.storage.remove(&self.path);
             }
             return Err(finding.refusal());
