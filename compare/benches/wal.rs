@@ -1,5 +1,5 @@
-//! The log against the published crate and against bare loops:
-//! `cargo bench --manifest-path compare/Cargo.toml --bench wal [PART]...`, `ENTRIES=1000000` for long logs.
+//! Writing the log against the published crate and against bare loops:
+//! `cargo bench --manifest-path compare/Cargo.toml --bench wal [PART]...`.
 
 use std::{
     fs::File,
@@ -13,21 +13,16 @@ use std::{
 use calybris_compare::families::Family;
 use calybris_compare::groups::Groups;
 use calybris_compare::{medians, report, timed};
-use calybris_kernel::{KernelInput, KernelModel};
-use calybris_wal::{
-    AuditedRecord, WalOptions, WalWriter, async_wal::AsyncWalWriter, replay_audited_wal, verify_wal,
-};
+use calybris_wal::{AuditedRecord, WalOptions, WalWriter, async_wal::AsyncWalWriter};
 use published::wal::{AuditedRecord as TheirRecord, WalWriter as TheirWriter};
-use sha2::{Digest as _, Sha256};
 
 const ROUNDS: usize = 5;
 
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 4] = [
         ("append", appends),
-        ("read", long_log),
         ("durable-one", durable_one),
         ("durable-many", durable_many),
         ("durable-async", durable_async),
@@ -39,43 +34,11 @@ fn main() {
     }
 }
 
-/// Rising ids, models alike but for price and quality, requests that all of them may serve.
-fn family(models: u32, requests: u64) -> Family {
-    let model = |id: u32| KernelModel {
-        model_id: id,
-        provider_id: (id % 60) as u16,
-        quality_bps: 7_000 + (id % 2_000) as u16,
-        risk_ceiling_bps: 9_500,
-        enabled: 1,
-        p95_latency_ms: 200 + id % 900,
-        capabilities: 7,
-        region_mask: u64::MAX,
-        input_cost_microunits_per_million_tokens: 2_500_000 + u64::from(id),
-        output_cost_microunits_per_million_tokens: 10_000_000,
-    };
-    let input = |sequence: u64| KernelInput {
-        request_sequence: sequence,
-        requested_model_id: 1 + (sequence % 20) as u32,
-        input_tokens: 1_000 + (sequence % 5_000) as u32,
-        output_tokens: 500,
-        business_value_microunits: 5_000_000,
-        budget_limit_microunits: u64::MAX,
-        risk_bps: 500,
-        confidence_bps: 9_000,
-        minimum_quality_bps: 0,
-        max_p95_latency_ms: 0,
-        required_capabilities: 0,
-        allowed_provider_mask: u64::MAX,
-        required_region_mask: 0,
-    };
-    Family { models: (1..=models).map(model).collect(), inputs: (0..requests).map(input).collect() }
-}
-
 /// Three ways to one entry. The published crate has one type of decision, which it replays at every append; ours
 /// replays it in the last row alone.
 fn appends() {
     for (models, entries) in [(22, 40_000), (1_024, 4_000), (16_384, 400)] {
-        let family = family(models, entries);
+        let family = Family::alike(models, entries);
         let (ours, theirs) = (&family.ours(), &family.theirs());
         let inputs = &family.inputs;
         let decided: Vec<_> = inputs.iter().map(|input| ours.decide(*input)).collect();
@@ -154,48 +117,6 @@ fn append_theirs(append: &dyn Fn(&mut Theirs)) -> Duration {
         append(&mut log);
         log.flush().unwrap();
     })
-}
-
-fn long_log() {
-    let entries: u64 = std::env::var("ENTRIES").map_or(200_000, |text| text.parse().unwrap());
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("log");
-    let family = family(22, entries);
-    let (policy, their_policy) = (family.ours(), family.theirs());
-    let log = Ours::open_with(&path, &WalOptions::new().buffer_bytes(1 << 20)).unwrap();
-    for input in &family.inputs {
-        log.append_decided(&policy.decide(*input), ()).unwrap();
-    }
-    drop(log);
-    let bytes = std::fs::read(&path).unwrap();
-    println!("{entries} audited entries, {} bytes", bytes.len());
-
-    let mine = || timed(|| _ = black_box(verify_wal(&path).unwrap()));
-    let other = || timed(|| drop(black_box(published::wal::verify_wal(&path).unwrap())));
-    let hash = || timed(|| _ = black_box(Sha256::digest(&bytes)));
-    let (time, theirs) = medians(3, mine, other);
-    report("verify against the published crate", entries, time, theirs);
-    let (time, bare) = medians(3, mine, hash);
-    report("verify against hashing the same bytes on one core", entries, time, bare);
-    drop(bytes);
-
-    let (time, theirs) = medians(
-        3,
-        || timed(|| drop(black_box(replay_audited_wal(&path, &policy).unwrap()))),
-        || {
-            timed(|| {
-                drop(black_box(published::wal::replay_audited_wal(&path, &their_policy).unwrap()))
-            })
-        },
-    );
-    report("replay", entries, time, theirs);
-
-    let (time, theirs) = medians(
-        3,
-        || timed(|| drop(WalWriter::<()>::open(&path).unwrap())),
-        || timed(|| drop(Theirs::open(&path).unwrap())),
-    );
-    report("open to append", entries, time, theirs);
 }
 
 const PAYLOAD: usize = 1_100;

@@ -33,6 +33,41 @@ pub struct Family {
 pub const PARAMS: (u64, u64, u16, u16, u16, u64) = (1, 1, 9_600, 5_500, 3_500, 2);
 
 impl Family {
+    /// Rising ids, models alike but for price and quality, requests that all of them may serve.
+    pub fn alike(models: u32, requests: u64) -> Self {
+        let model = |id: u32| KernelModel {
+            model_id: id,
+            provider_id: (id % 60) as u16,
+            quality_bps: 7_000 + (id % 2_000) as u16,
+            risk_ceiling_bps: 9_500,
+            enabled: 1,
+            p95_latency_ms: 200 + id % 900,
+            capabilities: 7,
+            region_mask: u64::MAX,
+            input_cost_microunits_per_million_tokens: 2_500_000 + u64::from(id),
+            output_cost_microunits_per_million_tokens: 10_000_000,
+        };
+        let input = |sequence: u64| KernelInput {
+            request_sequence: sequence,
+            requested_model_id: 1 + (sequence % 20) as u32,
+            input_tokens: 1_000 + (sequence % 5_000) as u32,
+            output_tokens: 500,
+            business_value_microunits: 5_000_000,
+            budget_limit_microunits: u64::MAX,
+            risk_bps: 500,
+            confidence_bps: 9_000,
+            minimum_quality_bps: 0,
+            max_p95_latency_ms: 0,
+            required_capabilities: 0,
+            allowed_provider_mask: u64::MAX,
+            required_region_mask: 0,
+        };
+        Self {
+            models: (1..=models).map(model).collect(),
+            inputs: (0..requests).map(input).collect(),
+        }
+    }
+
     /// Rising ids, every model alike but for price and quality, one loose gate.
     pub fn friendly(size: usize, requests: usize) -> Self {
         let models = (1..=size as u32)

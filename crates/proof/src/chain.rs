@@ -87,7 +87,7 @@ impl fmt::Debug for ChainKey {
 /// ```
 #[must_use]
 pub fn link_hash(previous: &ChainHash, payload: &[u8], key: Option<&ChainKey>) -> ChainHash {
-    let previous = previous.as_str().as_bytes();
+    let previous = previous.as_bytes();
     let digest: [u8; 32] = match key {
         None => Sha256::new_with_prefix(previous).chain_update(payload).finalize().into(),
         Some(key) => {

@@ -49,7 +49,7 @@ impl Head {
         if sequence != self.next() {
             return Err(EntryFault::Sequence { found: sequence, expected: self.next() }.into());
         }
-        if previous != self.hash.as_str() {
+        if previous.as_bytes() != self.hash.as_bytes() {
             let found = hash_of(previous, "a previous_hash")?;
             return Err(EntryFault::PreviousHash { found, expected: self.hash }.into());
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use calybris_proof::audit::AuditedRecord;
 use calybris_proof::chain::ChainHash;
 
 use crate::error::{Fault, WalError};
@@ -22,6 +23,8 @@ pub struct VerifiedEntry<'a> {
     pub entry_hash: &'a ChainHash,
     /// The payload: JSON, in UTF-8.
     pub data: &'a [u8],
+    /// What it says, where it is an audited record in its canonical form.
+    pub(crate) record: Option<&'a AuditedRecord<&'a [u8]>>,
     /// The file it is in: the log, or a segment of it.
     pub path: &'a Path,
     /// Where its line starts, in bytes from the start of the file.

@@ -1,6 +1,7 @@
 //! One line of a log, taken apart strictly and without copying.
 
 use calybris_proof::audit::AuditedRecord;
+use memchr::memchr;
 
 use crate::error::{EntryFault, Fault};
 use crate::json::{self, Expected, whitespace};
@@ -9,7 +10,7 @@ use crate::json::{self, Expected, whitespace};
 pub const MAX_ENTRY_BYTES: u64 = 16 << 20;
 
 /// The four members as they stand in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
     pub(crate) sequence: u64,
     /// Text between the quotes; not yet known to be a hash.
@@ -18,6 +19,8 @@ pub(crate) struct Line<'a> {
     pub(crate) entry_hash: &'a str,
     /// The payload bytes the hash covers; UTF-8 and one JSON value.
     pub(crate) data: &'a [u8],
+    /// What `data` says, where it is an audited record in its canonical form.
+    pub(crate) record: Option<AuditedRecord<&'a [u8]>>,
 }
 
 /// Whether a reader skips the line.
@@ -34,26 +37,34 @@ pub(crate) fn parse(line: &[u8]) -> Result<Line<'_>, Fault> {
         let at = line.len().saturating_sub(rest.len()) as u64;
         Fault::from(EntryFault::Malformed { expected, at })
     };
+    if let Some(line) = canonical(line) {
+        return Ok(line);
+    }
     let text = std::str::from_utf8(line).map_err(|error| {
         fault("UTF-8 text", line.get(error.valid_up_to()..).unwrap_or_default())
     })?;
-    canonical(text)
-        .map_or_else(|| any_order(text), Ok)
-        .map_err(|Expected(expected, rest)| fault(expected, rest))
+    any_order(text).map_err(|Expected(expected, rest)| fault(expected, rest))
 }
 
 /// The layout every writer uses. None says only that the line is not in it.
-fn canonical(text: &str) -> Option<Line<'_>> {
-    let (sequence, text) = text.strip_prefix("{\"sequence\":")?.split_once(',')?;
-    let (previous_hash, text) = text.strip_prefix("\"previous_hash\":\"")?.split_once('"')?;
-    let (entry_hash, text) = text.strip_prefix(",\"entry_hash\":\"")?.split_once('"')?;
-    let data = text.strip_prefix(",\"data\":")?.strip_suffix('}')?.as_bytes();
-    // The members of an audited record are JSON by being read; what is left of it to scan is the metadata.
-    let unread = AuditedRecord::from_canonical(data).map_or(data, |record| record.metadata);
+fn canonical(line: &[u8]) -> Option<Line<'_>> {
+    let (sequence, rest) = number(line.strip_prefix(b"{\"sequence\":")?).ok()?;
+    let (previous_hash, rest) = to_quote(rest.strip_prefix(b",\"previous_hash\":\"")?)?;
+    let (entry_hash, rest) = to_quote(rest.strip_prefix(b",\"entry_hash\":\"")?)?;
+    let data = rest.strip_prefix(b",\"data\":")?.strip_suffix(b"}")?;
+    // The members of an audited record are ASCII and JSON by being read; what is left of it to look at is the metadata.
+    let record = AuditedRecord::from_canonical(data);
+    let unread = record.as_ref().map_or(data, |record| record.metadata);
+    std::str::from_utf8(unread).ok()?;
     let starts_and_ends_there = matches!(json::value(unread), Ok([]))
         && matches!(data, [first, ..] if !first.is_ascii_whitespace());
-    let sequence = number(sequence.as_bytes()).ok().filter(|(_, rest)| rest.is_empty())?.0;
-    starts_and_ends_there.then_some(Line { sequence, previous_hash, entry_hash, data })
+    starts_and_ends_there.then_some(Line { sequence, previous_hash, entry_hash, data, record })
+}
+
+/// The text before a quote, and what follows the quote.
+fn to_quote(input: &[u8]) -> Option<(&str, &[u8])> {
+    let (text, rest) = input.split_at_checked(memchr(b'"', input)?)?;
+    Some((std::str::from_utf8(text).ok()?, rest.strip_prefix(b"\"")?))
 }
 
 /// The members in any order and with JSON whitespace: each once, no other.
@@ -99,7 +110,7 @@ fn any_order(text: &str) -> Result<Line<'_>, Expected<'_>> {
                     let expected = if end.is_empty() { "all four members" } else { "the end" };
                     return Err(Expected(expected, end));
                 };
-                return Ok(Line { sequence, previous_hash, entry_hash, data });
+                return Ok(Line { sequence, previous_hash, entry_hash, data, record: None });
             }
         };
     }

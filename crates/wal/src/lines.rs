@@ -8,7 +8,7 @@ use crate::error::{EntryFault, Fault};
 use crate::line::MAX_ENTRY_BYTES;
 use crate::storage::StorageFile;
 
-const FIRST_BUFFER_BYTES: usize = 256 << 10;
+const FIRST_BUFFER_BYTES: usize = 64 << 10;
 
 /// A line and where it is.
 #[derive(Clone, Copy, Debug)]

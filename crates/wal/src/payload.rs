@@ -41,19 +41,13 @@ pub(crate) fn decode<T: DeserializeOwned>(data: &[u8]) -> Result<T, Fault> {
         .map_err(|error| EntryFault::Payload { reason: error.to_string() }.into())
 }
 
-/// As [`decode`], sooner where the record is in canonical form; what is wrong with it the general reader says.
-pub(crate) fn decode_audited<M: DeserializeOwned>(data: &[u8]) -> Result<AuditedRecord<M>, Fault> {
-    canonical(data).map_or_else(|| decode(data), Ok)
-}
-
-fn canonical<M: DeserializeOwned>(data: &[u8]) -> Option<AuditedRecord<M>> {
-    let AuditedRecord { audit, input, decision, metadata } = AuditedRecord::from_canonical(data)?;
-    let brackets = metadata.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+/// The metadata of a record in canonical form. Where there is none, decoding the whole record says what is wrong.
+pub(crate) fn decode_metadata<M: DeserializeOwned>(json: &[u8]) -> Option<M> {
+    let brackets = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
     if brackets > SURELY_SHALLOW {
         return None;
     }
-    let metadata = serde_json::from_slice(metadata).ok()?;
-    Some(AuditedRecord { audit, input, decision, metadata })
+    serde_json::from_slice(json).ok()
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use calybris_kernel::PolicySnapshot;
 use calybris_kernel::digest::HexDigest;
-use calybris_proof::audit::{AuditBundle, RecordVerdict};
+use calybris_proof::audit::{AuditBundle, AuditedRecord, RecordVerdict};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{EntryFault, Fault, WalError};
 use crate::fold::VerifiedEntry;
 use crate::options::WalOptions;
-use crate::payload::decode_audited;
+use crate::payload::{decode, decode_metadata};
 use crate::reader::{VerifiedWal, scan};
 use crate::scan::{Progress, Visit};
 
@@ -148,16 +148,13 @@ fn replay_with<M: DeserializeOwned>(
 ) -> Result<VerifiedWal, WalError> {
     let resolver = &Mutex::new(resolver);
     let visitor = || {
-        let mut policy: Option<(HexDigest, PolicySnapshot)> = None;
+        let mut policy = None;
         let visit = move |entry: &VerifiedEntry<'_>| {
-            let record = decode_audited::<M>(entry.data)?;
-            let named = record.audit.policy_digest_hex;
-            let known = policy.take().filter(|(digest, _)| *digest == named);
-            let (_, snapshot) = match known {
-                Some(known) => policy.insert(known),
-                None => policy.insert((named, resolve(resolver, &record.audit)?)),
+            let decodes = |metadata: &[u8]| decode_metadata::<M>(metadata).is_some();
+            let verdict = match entry.record {
+                Some(record) if decodes(record.metadata) => verdict(record, &mut policy, resolver)?,
+                _ => verdict(&decode::<AuditedRecord<M>>(entry.data)?, &mut policy, resolver)?,
             };
-            let verdict = record.replay(snapshot);
             if verdict.is_valid() {
                 return Ok(());
             }
@@ -167,6 +164,21 @@ fn replay_with<M: DeserializeOwned>(
         visit
     };
     scan(path, options, Some(&visitor), progress)
+}
+
+/// Recomputes a record under the policy it names: that of the record before, or else the resolver's.
+fn verdict<M>(
+    record: &AuditedRecord<M>,
+    policy: &mut Option<(HexDigest, PolicySnapshot)>,
+    resolver: &Mutex<&mut Resolver<'_>>,
+) -> Result<RecordVerdict, Fault> {
+    let named = record.audit.policy_digest_hex;
+    let known = policy.take().filter(|(digest, _)| *digest == named);
+    let (_, snapshot) = match known {
+        Some(known) => policy.insert(known),
+        None => policy.insert((named, resolve(resolver, &record.audit)?)),
+    };
+    Ok(record.replay(snapshot))
 }
 
 /// A closure that is called for every entry.

@@ -3,10 +3,9 @@
 //! The hash of an entry needs only what the file says its predecessor's hash is, so chunks are verified
 //! independently; that each chunk continues the one before is checked afterwards, in order.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use calybris_proof::chain::{ChainHash, ChainKey};
@@ -22,6 +21,8 @@ use crate::storage::StorageFile;
 const CHUNK_BYTES: u64 = 1 << 20;
 /// Beyond this many threads the disk or the memory decides.
 const MAX_THREADS: usize = 16;
+/// Chunks given out for every thread: the one it verifies and one that waits, for it or to be joined.
+const AHEAD: usize = 2;
 
 /// What is done with the verified entries of one chunk.
 pub(crate) trait Visit: Send {
@@ -93,6 +94,12 @@ struct Chunk<'v> {
     visit: Option<Box<dyn Visit + 'v>>,
 }
 
+/// A chunk to verify, and where it goes.
+struct Work<'v> {
+    index: u64,
+    done: mpsc::SyncSender<Result<Chunk<'v>, WalError>>,
+}
+
 impl<'v> Scan<'_, 'v> {
     pub(crate) fn run(
         &self,
@@ -136,6 +143,9 @@ impl<'v> Scan<'_, 'v> {
     }
 
     /// Verifies chunks on `threads` threads and joins them in order, until `join` has seen enough.
+    ///
+    /// No more than [`AHEAD`] chunks for a thread are there at once, whichever of them is late: the next one is given
+    /// out when one was joined.
     fn run_on(
         &self,
         threads: usize,
@@ -143,41 +153,37 @@ impl<'v> Scan<'_, 'v> {
         bytes: u64,
         join: &mut dyn FnMut(u64, Chunk<'v>) -> bool,
     ) -> Result<(), WalError> {
-        let next = AtomicU64::new(0);
-        // Workers wait for the joiner, which keeps what comes before its turn: little, as chunks take about as long.
-        let (sender, receiver) = mpsc::sync_channel(threads);
+        let (work, given) = mpsc::channel();
+        let given = Mutex::new(given);
         thread::scope(|scope| {
             for _ in 0..threads {
-                let (next, sender) = (&next, sender.clone());
-                scope.spawn(move || {
+                scope.spawn(|| {
                     loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        if index >= chunks
-                            || sender.send((index, self.chunk(index, bytes))).is_err()
-                        {
-                            break;
-                        }
+                        let next = given.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok(Work { index, done }) = next else { break };
+                        // Nobody waits for it where the scan ended before.
+                        let _ = done.send(self.chunk(index, bytes));
                     }
                 });
             }
-            drop(sender);
-            let mut early = BTreeMap::new();
+            // Dropped before the threads are waited for, which is how they learn that there is no more.
+            let work = work;
+            let (mut waiting, mut left) = (VecDeque::new(), 0..chunks);
             for due in 0..chunks {
-                let chunk = loop {
-                    if let Some(chunk) = early.remove(&due) {
-                        break chunk;
-                    }
-                    match receiver.recv() {
-                        Ok((index, chunk)) => drop(early.insert(index, chunk)),
-                        // A worker panicked in a visitor; leaving the scope passes that on.
-                        Err(mpsc::RecvError) => return Ok(()),
-                    }
+                for index in left.by_ref().take(threads * AHEAD - waiting.len()) {
+                    let (done, chunk) = mpsc::sync_channel(1);
+                    // The receiver outlives the scope.
+                    let _ = work.send(Work { index, done });
+                    waiting.push_back(chunk);
+                }
+                let Some(Ok(chunk)) = waiting.pop_front().map(|chunk| chunk.recv()) else {
+                    // A thread panicked in a visitor; leaving the scope passes that on.
+                    break;
                 };
                 if !join(due, chunk?) {
                     break;
                 }
             }
-            drop(receiver);
             Ok(())
         })
     }
@@ -216,6 +222,7 @@ impl<'v> Scan<'_, 'v> {
                             previous_hash: &previous.hash,
                             entry_hash: &head.hash,
                             data: line.data,
+                            record: line.record.as_ref(),
                             path: self.path,
                             offset: raw.offset,
                         })?;

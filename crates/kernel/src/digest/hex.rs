@@ -69,7 +69,23 @@ impl HexDigest {
     /// # Errors
     /// [`DigestDecodeError`] says what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, DigestDecodeError> {
-        let bytes = text.as_bytes();
+        Self::from_ascii(text.as_bytes())
+    }
+
+    /// As [`HexDigest::parse`], of bytes that need not be known to be text.
+    ///
+    /// # Errors
+    /// As [`HexDigest::parse`].
+    ///
+    /// ```
+    /// use calybris_kernel::digest::{DigestDecodeError, HexDigest};
+    ///
+    /// assert_eq!(HexDigest::from_ascii(&[b'0'; 64])?, HexDigest::new(&[0; 32]));
+    /// let wrong = DigestDecodeError::Character { found: 0xFF, position: 0 };
+    /// assert_eq!(HexDigest::from_ascii(&[0xFF; 64]), Err(wrong));
+    /// # Ok::<(), DigestDecodeError>(())
+    /// ```
+    pub fn from_ascii(bytes: &[u8]) -> Result<Self, DigestDecodeError> {
         let Ok(digits) = <[u8; 64]>::try_from(bytes) else {
             return Err(DigestDecodeError::Length { found: bytes.len() });
         };
@@ -94,6 +110,12 @@ impl HexDigest {
             }
         }
         bytes
+    }
+
+    /// The 64 characters as bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The 64 characters.

@@ -275,7 +275,7 @@ impl Canonical for HexDigest {
         let (text, tail) = rest.split_at_checked(64)?;
         *rest = tail;
         take(rest, "\"")?;
-        Self::parse(core::str::from_utf8(text).ok()?).ok()
+        Self::from_ascii(text).ok()
     }
 }
 

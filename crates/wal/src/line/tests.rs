@@ -15,9 +15,10 @@ fn canonical_layout_and_writer_agree() {
         write(&mut out, sequence, previous, HASH, b"[1,2.50,-0]");
         let line = out.strip_suffix(b"\n").unwrap();
         assert_eq!(line.len() as u64, length(sequence, previous, b"[1,2.50,-0]"));
+        let data: &[u8] = b"[1,2.50,-0]";
         let expected =
-            Line { sequence, previous_hash: previous, entry_hash: HASH, data: b"[1,2.50,-0]" };
-        assert_eq!(canonical(std::str::from_utf8(line).unwrap()), Some(expected));
+            Line { sequence, previous_hash: previous, entry_hash: HASH, data, record: None };
+        assert_eq!(canonical(line), Some(expected.clone()));
         assert_eq!(parse(line), Ok(expected));
     }
 }
@@ -29,8 +30,8 @@ fn any_order_and_whitespace_give_the_same_members() {
     let shuffled = format!(
         "\t{{ \"data\" : {{\"k\":1}} , \"entry_hash\":\"{HASH}\",\"sequence\" :1, \"previous_hash\": \"genesis\" }} \r"
     );
-    assert!(canonical(&shuffled).is_none());
-    assert_eq!(parse(shuffled.as_bytes()), Ok(expected));
+    assert!(canonical(shuffled.as_bytes()).is_none());
+    assert_eq!(parse(shuffled.as_bytes()), Ok(expected.clone()));
     assert_eq!(any_order(&text), Ok(expected));
 }
 
@@ -90,12 +91,13 @@ fn the_metadata_of_an_audited_record_is_scanned_like_any_value() {
     let worked: serde_json::Value =
         serde_json::from_str(include_str!("../../tests/data/vectors.json")).unwrap();
     let text = worked["audited_log"]["lines"][0].as_str().unwrap();
-    assert!(canonical(text).is_some());
+    assert!(canonical(text.as_bytes()).is_some_and(|line| line.record.is_some()));
     let (before, _) = text.rsplit_once(",\"metadata\":").unwrap();
     for (metadata, accepted) in [
         ("null", true),
         (" null", true),
         ("null ", true),
+        ("\"\u{e9}\"", true),
         ("null,\"metadata\":1", true),
         ("", false),
         ("null}", false),
@@ -105,6 +107,23 @@ fn the_metadata_of_an_audited_record_is_scanned_like_any_value() {
         let text = format!("{before},\"metadata\":{metadata}}}}}");
         let slow = any_order(&text).ok();
         assert_eq!(slow.is_some(), accepted, "{metadata}");
-        assert_eq!(parse(text.as_bytes()).ok(), slow, "{metadata}");
+        let quick = parse(text.as_bytes()).ok();
+        assert_eq!(quick.map(|line| Line { record: None, ..line }), slow, "{metadata}");
+    }
+}
+
+#[test]
+fn a_byte_that_is_not_text_is_refused_wherever_it_is() {
+    let worked: serde_json::Value =
+        serde_json::from_str(include_str!("../../tests/data/vectors.json")).unwrap();
+    let text = worked["audited_log"]["lines"][0].as_str().unwrap();
+    for text in [good(), text.replace("\"metadata\":null", "\"metadata\":\"a\"")] {
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = 0xFF;
+            let at = std::str::from_utf8(&bytes).unwrap_err().valid_up_to() as u64;
+            let fault = EntryFault::Malformed { expected: "UTF-8 text", at };
+            assert_eq!(parse(&bytes), Err(fault.into()), "{}", bytes.escape_ascii());
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The parallel scan against the sequential reader, over several chunks, on whole and damaged files.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -75,6 +77,94 @@ fn a_line_across_chunks_and_one_over_the_limit_are_placed() {
     let (parallel, sequential) = both(&bytes);
     assert!(parallel.contains("or more, at most 16777216 are allowed"), "{parallel}");
     assert_eq!(parallel.split(": ").next(), sequential.split(": ").next());
+}
+
+/// Chunks that are there, and the most there were at once.
+#[derive(Default)]
+struct Alive {
+    now: Mutex<(usize, usize)>,
+    changed: Condvar,
+}
+
+/// One of them. The first one is held back until there are more than allowed, or surely will not be.
+struct Held<'a>(&'a Alive, usize);
+
+impl<'a> Held<'a> {
+    fn new(alive: &'a Alive, allowed: usize) -> Self {
+        let mut counts = alive.now.lock().unwrap();
+        counts.0 += 1;
+        counts.1 = counts.1.max(counts.0);
+        alive.changed.notify_all();
+        Self(alive, allowed)
+    }
+}
+
+impl Visit for Held<'_> {
+    fn entry(&mut self, entry: &VerifiedEntry<'_>) -> Result<(), Fault> {
+        if entry.sequence == 1 {
+            let Self(alive, allowed) = self;
+            let wait = |counts, seconds, few: &dyn Fn(usize) -> bool| {
+                let wait = Duration::from_secs_f32(seconds);
+                alive.changed.wait_timeout_while(counts, wait, |(now, _)| few(*now)).unwrap().0
+            };
+            let counts = wait(alive.now.lock().unwrap(), 60.0, &|now| now < *allowed);
+            drop(wait(counts, 0.3, &|now| now == *allowed));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.now.lock().unwrap().0 -= 1;
+    }
+}
+
+#[test]
+fn a_thread_held_back_lets_the_others_run_ahead_so_far_and_no_farther() {
+    let (threads, bytes) = (2, log(12_000_000, None));
+    let memory = Memory::default();
+    let path = Path::new("log");
+    memory.write(path, &bytes);
+    let file = memory.open_read(path).unwrap();
+    let (alive, allowed) = (Alive::default(), threads * AHEAD);
+    let visitor = || {
+        let visit: Box<dyn Visit + '_> = Box::new(Held::new(&alive, allowed));
+        visit
+    };
+    let (bytes, start, visitor) = (bytes.len() as u64, Head::EMPTY, Some(&visitor as &Visitor<'_>));
+    let scan = Scan { path, file: &*file, bytes, key: None, start, anchors: &[], visitor };
+    let (chunks, mut joined) = (bytes.div_ceil(CHUNK_BYTES), Vec::new());
+    let mut join = |index, chunk: Chunk<'_>| {
+        joined.push(index);
+        chunk.broken.is_none()
+    };
+    scan.run_on(threads, chunks, bytes, &mut join).unwrap();
+    assert_eq!(joined, (0..chunks).collect::<Vec<_>>());
+    assert_eq!(*alive.now.lock().unwrap(), (0, allowed), "left, and at most at once");
+}
+
+#[test]
+fn a_panic_of_a_visitor_ends_the_scan() {
+    struct Panics;
+    impl Visit for Panics {
+        fn entry(&mut self, entry: &VerifiedEntry<'_>) -> Result<(), Fault> {
+            assert!(entry.sequence < 100, "as asked");
+            Ok(())
+        }
+    }
+    let bytes = log(12_000_000, None);
+    let memory = Memory::default();
+    let path = Path::new("log");
+    memory.write(path, &bytes);
+    let file = memory.open_read(path).unwrap();
+    let visitor = || Box::new(Panics) as Box<dyn Visit>;
+    let (bytes, start, visitor) = (bytes.len() as u64, Head::EMPTY, Some(&visitor as &Visitor<'_>));
+    let scan = Scan { path, file: &*file, bytes, key: None, start, anchors: &[], visitor };
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        scan.run_on(2, bytes.div_ceil(CHUNK_BYTES), bytes, &mut |_, _| true)
+    }));
+    assert!(ended.is_err());
 }
 
 proptest! {

@@ -8,5 +8,6 @@ mod common;
 mod faults;
 mod hostile;
 mod killed;
+mod replay;
 mod retire;
 mod writer;
