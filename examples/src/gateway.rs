@@ -1,18 +1,21 @@
-//! The gateway of the example: decide, hold, call, settle, log.
+//! The gateway of the example: decide, hold, call, log, charge.
 //!
-//! One log entry a request, written when the request is settled, with the audited decision and the charge. The ledger
-//! is rebuilt from the last checkpoint and the charges after it.
+//! Two things outlive it: a log with one entry a request, the audited decision and how it ended, and the ledger. A
+//! call that returned is logged before it is charged. So after a crash a charge that the ledger lacks is in the log,
+//! under a hold that is still open; a request that is not in the log had no answer, and is asked again under its key.
 
 mod counts;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use calybris_core::budget::{BudgetEngine, BudgetReservation, BudgetSettlement};
+use calybris_core::budget::{
+    Applied, Call, HoldAction, LedgerOperation, Receipt, RefusalReason, TenantAction,
+};
 use calybris_core::config::EngineConfig;
 use calybris_core::kernel::Decided;
-use calybris_core::persistence::{RecoveryPlan, checkpoint_with_wal, recovery_plan, restore};
+use calybris_core::persistence::DurableLedger;
 use calybris_core::wal::{AuditedRecord, WalWriter, visit_verified_wal};
 use serde::{Deserialize, Serialize};
 
@@ -24,247 +27,232 @@ use crate::tenants::{self, TENANTS, Tenant};
 
 pub use counts::Counts;
 
-/// How many requests are at the providers at a time.
-const IN_FLIGHT: usize = 16;
+/// How many requests come in together, and how many are at the providers at a time. They share the waits for the disk.
+const AT_A_TIME: usize = 16;
 /// Answers are bounded to the next multiple of this many tokens; that is what a hold is made for.
 const ANSWER_BOUND_TOKENS: u32 = 256;
+/// The time of the ledger: a request comes every second, and is given a minute.
+const SECOND_MS: u64 = 1_000;
+const PATIENCE_MS: u64 = 60 * SECOND_MS;
 
 /// Where the gateway keeps what must survive it.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The log.
+    /// The log of decisions.
     pub log: PathBuf,
-    /// The checkpoint.
-    pub checkpoint: PathBuf,
+    /// The ledger's folder.
+    pub ledger: PathBuf,
 }
 
 impl Files {
     /// Both in one folder.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        Self { log: folder.join("decisions.jsonl"), checkpoint: folder.join("ledger.json") }
+        Self { log: folder.join("decisions.jsonl"), ledger: folder.join("ledger") }
     }
 }
 
 /// What a log entry says beside the decision.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Charge {
-    /// Who paid.
+pub struct Note {
+    /// Who asked.
     pub tenant: String,
-    /// How much; 0 where nothing ran, because the policy or the ledger refused.
-    pub charged_microcents: i64,
+    /// How long the answer was, or would have been.
+    pub generated_tokens: u32,
+    /// How it ended.
+    pub ending: Ending,
 }
 
-impl Charge {
-    /// The sum of all charges in a log.
-    ///
-    /// # Errors
-    /// When the log does not verify.
-    pub fn total(log: &Path) -> Result<i64, Box<dyn Error>> {
-        let mut total = 0_i64;
-        visit_verified_wal::<AuditedRecord<Self>, _>(log, |entry| {
-            total = total.saturating_add(entry.data.metadata.charged_microcents);
-        })?;
-        Ok(total)
-    }
+/// How a request ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The policy refused it.
+    Rejected,
+    /// The ledger refused it.
+    Unaffordable {
+        /// In words.
+        why: String,
+    },
+    /// It ran, and this is to be charged.
+    Charged {
+        /// The hold that was made for it.
+        hold: u64,
+        /// What it cost.
+        microcents: i64,
+    },
 }
 
-/// A request at a provider.
+type Record = AuditedRecord<Note>;
+
+/// A request on its way.
 #[derive(Debug)]
-struct Call {
+struct Request {
+    row: Row,
     tenant: &'static Tenant,
     decided: Decided,
-    hold: u64,
-    cost_microdollars: u64,
 }
 
 /// The gateway.
 #[derive(Debug)]
 pub struct Gateway<'a> {
     catalog: &'a Catalog,
-    ledger: BudgetEngine,
-    log: WalWriter<AuditedRecord<Charge>>,
-    calls: VecDeque<Call>,
-    counts: Counts,
+    ledger: DurableLedger,
+    log: WalWriter<Record>,
+    /// At the providers, with their holds.
+    calls: VecDeque<(Request, u64)>,
 }
 
-/// What was lost and what was not when the plug was pulled.
-#[derive(Debug)]
-pub struct Crash {
-    /// Requests at the providers.
-    pub in_flight: usize,
-    /// What was on hold for them.
-    pub held_microcents: i64,
-    /// What had been spent.
-    pub spent_microcents: i64,
-    /// The example's own counts, which a real gateway would have in its metrics.
-    pub counts: Counts,
-}
-
-/// The ledger as it was.
-#[derive(Debug)]
-pub struct Recovered {
-    /// What was found.
-    pub plan: RecoveryPlan,
-    /// The ledger.
-    pub ledger: BudgetEngine,
-    /// What had been spent.
-    pub spent_microcents: i64,
+/// What was in the folder besides the ledger.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Requests that had ended.
+    pub ended: BTreeSet<u64>,
+    /// Calls that had returned and were logged, and are charged now.
+    pub charged: usize,
 }
 
 impl<'a> Gateway<'a> {
-    /// Starts on an empty folder, with every tenant's budget granted.
+    /// Starts, or goes on where the gateway before it was stopped: nothing has to be known about how.
     ///
     /// # Errors
-    /// When the log cannot be opened.
-    pub fn open(catalog: &'a Catalog, files: &Files) -> Result<Self, Box<dyn Error>> {
-        let (config, ledger) = (EngineConfig::new(), BudgetEngine::new());
+    /// When log or ledger cannot be opened or do not belong together.
+    pub fn open(catalog: &'a Catalog, files: &Files) -> Result<(Self, Found), Box<dyn Error>> {
+        let ledger = DurableLedger::open(&files.ledger)?;
+        let log = EngineConfig::new().open_wal(&files.log)?;
         for tenant in &TENANTS {
             let granted = tenant.budget_cents * MICROCENTS_PER_CENT;
-            config.ensure_tenant(&ledger, tenant.name, granted)?;
+            ledger.open_tenant(tenant.name, None, granted, Call::default())??;
         }
-        Self::resume(catalog, files, ledger, Counts::default())
+        let mut open: BTreeSet<_> = ledger.report().open_holds.iter().map(|it| it.hold).collect();
+        let (mut found, mut due) = (Found::default(), Vec::new());
+        visit_verified_wal::<Record, _>(&files.log, |entry| {
+            found.ended.insert(entry.data.input.request_sequence);
+            match entry.data.metadata.ending {
+                Ending::Charged { hold, microcents } if open.remove(&hold) => {
+                    due.push((hold, microcents));
+                }
+                _ => {}
+            }
+        })?;
+        found.charged = due.len();
+        let gateway = Self { catalog, ledger, log, calls: VecDeque::new() };
+        gateway.charge(&due)?;
+        Ok((gateway, found))
     }
 
-    /// Goes on with a recovered ledger.
+    /// Serves requests; the last ones are still at the providers when it returns.
     ///
     /// # Errors
-    /// When the log cannot be opened.
-    pub fn resume(
-        catalog: &'a Catalog,
-        files: &Files,
-        ledger: BudgetEngine,
-        counts: Counts,
-    ) -> Result<Self, Box<dyn Error>> {
-        let log = EngineConfig::new().open_wal(&files.log)?;
-        Ok(Self { catalog, ledger, log, calls: VecDeque::new(), counts })
-    }
-
-    /// Takes a request: decides it, and if it may run, holds what it may cost and sends it off.
-    ///
-    /// # Errors
-    /// When the request is refused before it is decided, or the decision cannot be logged.
-    pub fn request(&mut self, row: &Row) -> Outcome {
-        let bound = row.generated_tokens.next_multiple_of(ANSWER_BOUND_TOKENS);
-        let asked = Row { generated_tokens: bound, ..*row };
-        let (tenant, input) = tenants::request(self.catalog, &asked)?;
-        let decided = self.catalog.policy.decide_checked(input)?;
-        let decision = decided.decision();
-        if decision.is_rejected() {
-            self.counts.rejected(tenant, decision);
-            return self.append(tenant, &decided, 0);
+    /// When a request is refused before it is decided, or the disk fails.
+    pub fn serve(&mut self, rows: &[Row]) -> Outcome {
+        for rows in rows.chunks(AT_A_TIME) {
+            self.take(rows)?;
+            self.settle(AT_A_TIME)?;
         }
-        let bound_microcents = microcents(decision.estimated_cost_microunits)?;
-        let (answer, hold) = self.ledger.try_reserve(tenant.name, bound_microcents);
-        let Some(hold) = hold else {
-            self.counts.unaffordable(tenant, refusal(answer));
-            return self.append(tenant, &decided, 0);
-        };
-        let model = decision.selected_model_id;
-        let cost_microdollars = self.catalog.cost_microdollars(model, row);
-        self.counts.served(tenant, decision, row, cost_microdollars);
-        self.calls.push_back(Call { tenant, decided, hold, cost_microdollars });
-        if self.calls.len() > IN_FLIGHT { self.settle_oldest() } else { Ok(()) }
-    }
-
-    /// The oldest call returns: spend what it cost, give back the rest of its hold, log it.
-    fn settle_oldest(&mut self) -> Outcome {
-        let Some(call) = self.calls.pop_front() else { return Ok(()) };
-        let charged = microcents(call.cost_microdollars)?;
-        match self.ledger.commit(call.hold, charged) {
-            BudgetSettlement::Committed { .. } => {}
-            refused => return Err(format!("{}: {refused:?}", call.tenant.name).into()),
-        }
-        self.append(call.tenant, &call.decided, charged)
-    }
-
-    fn append(&self, tenant: &Tenant, decided: &Decided, charged_microcents: i64) -> Outcome {
-        let charge = Charge { tenant: tenant.name.to_owned(), charged_microcents };
-        self.log.append_decided(decided, charge)?;
         Ok(())
     }
 
-    /// Waits for all calls and saves the ledger with its place in the log.
-    ///
-    /// # Errors
-    /// When it cannot be saved.
-    pub fn checkpoint(&mut self, files: &Files) -> Outcome {
-        self.finish()?;
-        checkpoint_with_wal(&self.ledger, &files.checkpoint, self.log.sequence())?;
+    /// Decides requests, and sends off those that may run and whose hold is on the disk.
+    fn take(&mut self, rows: &[Row]) -> Outcome {
+        let mut asked = Vec::new();
+        for row in rows {
+            let bound = row.generated_tokens.next_multiple_of(ANSWER_BOUND_TOKENS);
+            let (tenant, input) =
+                tenants::request(self.catalog, &Row { generated_tokens: bound, ..*row })?;
+            let decided = self.catalog.policy.decide_checked(input)?;
+            let request = Request { row: *row, tenant, decided };
+            if request.decided.decision().is_rejected() {
+                self.note(request, Ending::Rejected)?;
+            } else {
+                let reserve = request.reserve()?;
+                asked.push((request, self.ledger.submit(&reserve)?));
+            }
+        }
+        for (request, pending) in asked {
+            match pending.wait()? {
+                Ok(Applied::Receipt(Receipt { hold: Some(hold), .. })) => {
+                    self.calls.push_back((request, hold));
+                }
+                Ok(other) => return Err(format!("a hold was answered with {other:?}").into()),
+                Err(refusal) => {
+                    let why = words(&refusal.reason).to_owned();
+                    self.note(request, Ending::Unaffordable { why })?;
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Waits for all calls and for the disk.
-    ///
-    /// # Errors
-    /// When the log cannot be synced.
-    pub fn finish(&mut self) -> Outcome {
-        while !self.calls.is_empty() {
-            self.settle_oldest()?;
+    /// The oldest calls return, until so many are left: log what they cost, and then charge it.
+    fn settle(&mut self, left: usize) -> Outcome {
+        let mut due = Vec::new();
+        while self.calls.len() > left {
+            let Some((request, hold)) = self.calls.pop_front() else { break };
+            let model = request.decided.decision().selected_model_id;
+            let microcents = microcents(self.catalog.cost_microdollars(model, &request.row))?;
+            due.push((hold, microcents));
+            self.note(request, Ending::Charged { hold, microcents })?;
         }
         self.log.flush_and_sync()?;
+        self.charge(&due)
+    }
+
+    /// Spends what calls cost, and gives back the rest of their holds.
+    fn charge(&self, due: &[(u64, i64)]) -> Outcome {
+        let commit = |(hold, actual_microcents): &(u64, i64)| {
+            let action = HoldAction::Commit { actual_microcents: *actual_microcents };
+            self.ledger.submit(&LedgerOperation::Hold { hold: *hold, action, now: 0, key: None })
+        };
+        let charges: Vec<_> = due.iter().map(commit).collect::<Result<_, _>>()?;
+        for charge in charges {
+            charge.wait()??;
+        }
         Ok(())
+    }
+
+    fn note(&self, request: Request, ending: Ending) -> Outcome {
+        let (tenant, generated_tokens) =
+            (request.tenant.name.to_owned(), request.row.generated_tokens);
+        self.log.append_decided(&request.decided, Note { tenant, generated_tokens, ending })?;
+        Ok(())
+    }
+
+    /// Waits for all calls.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn finish(&mut self) -> Outcome {
+        self.settle(0)
     }
 
     /// The ledger.
     #[must_use]
-    pub fn ledger(&self) -> &BudgetEngine {
+    pub fn ledger(&self) -> &DurableLedger {
         &self.ledger
     }
+}
 
-    /// Prints what was decided, refused and spent.
-    pub fn report(&self) {
-        self.counts.print(self.catalog, &self.ledger);
-    }
-
-    /// Pulls the plug: nothing is settled, nothing is saved.
-    #[must_use]
-    pub fn crash(self) -> Crash {
-        Crash {
-            in_flight: self.calls.len(),
-            held_microcents: TENANTS
-                .iter()
-                .map(|tenant| self.ledger.reserved_microcents(tenant.name))
-                .sum(),
-            spent_microcents: self.ledger.total_committed_microcents(),
-            counts: self.counts,
-        }
+impl Request {
+    /// Sets aside what it may cost. Asked again after a crash, it is the same request, and the hold is there already.
+    fn reserve(&self) -> Result<LedgerOperation, Box<dyn Error>> {
+        let now = self.row.number.saturating_mul(SECOND_MS);
+        let amount_microcents = microcents(self.decided.decision().estimated_cost_microunits)?;
+        let deadline = Some(now.saturating_add(PATIENCE_MS));
+        Ok(LedgerOperation::Tenant {
+            tenant: self.tenant.name.to_owned(),
+            action: TenantAction::Reserve { amount_microcents, deadline },
+            now,
+            key: Some(format!("request-{}", self.row.number)),
+        })
     }
 }
 
-fn refusal(answer: BudgetReservation) -> &'static str {
-    match answer {
-        BudgetReservation::Insufficient { .. } => "tenant's budget is spent",
-        BudgetReservation::ExposureLimitExceeded { .. } => "too much on hold",
+fn words(reason: &RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Insufficient { .. } => "tenant's budget is spent",
+        RefusalReason::ExposureLimit { .. } => "too much on hold",
         _ => "refused by the ledger",
     }
-}
-
-/// Rebuilds the ledger from the checkpoint and the charges logged after it.
-///
-/// # Errors
-/// When the checkpoint or the log does not verify, or a charge cannot be repeated.
-pub fn recover(catalog: &Catalog, files: &Files) -> Result<Recovered, Box<dyn Error>> {
-    let plan = recovery_plan(&files.checkpoint, &files.log)?;
-    let ledger = BudgetEngine::new();
-    restore(&ledger, &files.checkpoint)?;
-    let mut fault = None;
-    visit_verified_wal::<AuditedRecord<Charge>, _>(&files.log, |entry| {
-        let record = entry.data;
-        let Charge { tenant, charged_microcents } = &record.metadata;
-        if entry.sequence <= plan.wal_high_watermark || *charged_microcents == 0 || fault.is_some()
-        {
-            return;
-        }
-        let charged = record.replay(&catalog.policy).is_valid()
-            && ledger.hold(tenant, *charged_microcents).is_ok_and(|hold| {
-                matches!(hold.commit(*charged_microcents), Ok(BudgetSettlement::Committed { .. }))
-            });
-        if !charged {
-            fault = Some(format!("log entry {} cannot be charged again", entry.sequence));
-        }
-    })?;
-    let spent_microcents = ledger.total_committed_microcents();
-    fault.map_or(Ok(Recovered { plan, ledger, spent_microcents }), |fault| Err(fault.into()))
 }

@@ -22,7 +22,7 @@ pub(crate) enum Fault {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// By inode: as read now, and as a crash leaves it.
     files: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
@@ -55,6 +55,13 @@ impl Disk {
         let mut state = self.lock();
         let calls = state.calls;
         state.fault.take().is_some_and(|(at, ..)| calls >= at)
+    }
+
+    /// Another disk with the same on it, and nobody at it.
+    pub(crate) fn copy(&self) -> Self {
+        let mut state = self.lock().clone();
+        state.locked.clear();
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// How much was read of all files so far.

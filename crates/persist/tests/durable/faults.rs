@@ -250,3 +250,57 @@ fn a_checkpoint_that_was_reported_is_what_a_restart_goes_on_from() {
     let report = ledger.report();
     assert_eq!((report.checkpoint_sequence, report.operations_replayed), (saved.sequence, 0));
 }
+
+/// A folder as a killed machine leaves it: with two checkpoints, and what nobody waited for after them torn.
+fn killed() -> (Disk, String) {
+    let disk = Disk::default();
+    let ledger = open(&disk).unwrap();
+    let mut acknowledged = Acknowledged::new();
+    work(&ledger, &mut acknowledged).unwrap();
+    let state = bytes(&ledger.state().unwrap());
+    drop(ledger.submit(&opening().next().unwrap()).unwrap());
+    disk.fail(1, Fault::FromThere, io::ErrorKind::Other);
+    drop(ledger);
+    disk.heal();
+    (disk, state)
+}
+
+/// What a crash left is repaired however often that is cut short.
+#[test]
+fn a_fault_at_any_call_of_a_recovery() {
+    let (killed, state) = killed();
+    for (fault, crash) in [
+        (Fault::Once, false),
+        (Fault::Once, true),
+        (Fault::FromThere, false),
+        (Fault::FromThere, true),
+    ] {
+        let mut refused = 0;
+        for n in 1.. {
+            let disk = killed.copy();
+            disk.fail(n, fault, io::ErrorKind::Other);
+            let opened = open(&disk);
+            let context =
+                format!("call {n}, {fault:?}, crash {crash}, {:?}", opened.as_ref().err());
+            refused += u32::from(opened.is_err());
+            let reached = if fault == Fault::Once { disk.heal() } else { opened.is_err() };
+            if crash {
+                disk.fail(1, Fault::FromThere, io::ErrorKind::Other);
+            }
+            drop(opened);
+            disk.heal();
+            if crash {
+                disk.crash();
+            }
+            let ledger = open(&disk).unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert_eq!(bytes(&ledger.state().unwrap()), state, "{context}");
+            ledger.checkpoint().unwrap();
+            drop(ledger);
+            assert_eq!(bytes(&open(&disk).unwrap().state().unwrap()), state, "{context}");
+            if !reached {
+                break;
+            }
+        }
+        assert!(refused >= 8, "{refused}");
+    }
+}

@@ -371,23 +371,19 @@ fn at_every_call(fault: Fault, crash: bool) {
 }
 
 #[test]
-fn a_full_disk_at_any_call() {
-    at_every_call(Fault::FromThere, false);
+fn a_fault_at_any_call() {
+    thread::scope(|scope| {
+        for (fault, crash) in [Fault::Once, Fault::FromThere].into_iter().flat_map(with_and_without)
+        {
+            scope.spawn(move || at_every_call(fault, crash));
+        }
+    });
 }
 
-#[test]
-fn a_machine_that_goes_down_at_any_call() {
-    at_every_call(Fault::FromThere, true);
-}
-
-#[test]
-fn an_error_at_any_call() {
-    at_every_call(Fault::Once, false);
-}
-
-#[test]
-fn an_error_at_any_call_and_then_the_machine_goes_down() {
-    at_every_call(Fault::Once, true);
+/// An error and a full disk; with a crash after it, an error that the machine did not survive and a machine that
+/// goes down.
+fn with_and_without(fault: Fault) -> [(Fault, bool); 2] {
+    [(fault, false), (fault, true)]
 }
 
 #[test]

@@ -8,8 +8,11 @@ use std::task::{Context, Waker};
 
 use calybris_budget::{Call, HoldAction, TenantAction};
 use calybris_persist::{DurableLedger, DurableOptions, PersistError};
+use calybris_wal::WalOptions;
 
 use crate::disk::{Disk, Fault};
+use crate::every_operation::replay;
+use crate::workload::{Caller, bytes, opening};
 
 const TOP_UP: TenantAction = TenantAction::TopUp { amount_microcents: 1 };
 const TASKS: u64 = 16;
@@ -190,4 +193,48 @@ async fn a_read_of_a_task_shows_what_is_durable_or_fails() {
     assert!(matches!(unheard, PersistError::Wal(_)), "{unheard}");
     let refused = ledger.balances_async("desk").await.unwrap_err();
     assert!(matches!(refused, PersistError::Poisoned { .. }), "{refused}");
+}
+
+/// Callers that give up at any moment, while checkpoints are taken: what the log has is what there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_give_up_during_checkpoints_leave_a_whole_ledger() {
+    let disk = Disk::default();
+    let ledger = open(&disk);
+    for operation in opening() {
+        ledger.apply_async(&operation).await.unwrap().unwrap();
+    }
+    let caller = |number: u64| {
+        let ledger = Arc::clone(&ledger);
+        tokio::spawn(async move {
+            let mut caller = Caller::new(format!("c{number}"), number);
+            let mut answered = 0_u32;
+            for patience in 0..60 {
+                let operation = caller.next();
+                let asked = ledger.apply_async(&operation);
+                let given = std::time::Duration::from_micros(patience * 7 % 90);
+                if let Ok(answer) = tokio::time::timeout(given, asked).await {
+                    caller.hear(&answer.unwrap());
+                    answered += 1;
+                }
+            }
+            answered
+        })
+    };
+    let callers: Vec<_> = (0..TASKS).map(caller).collect();
+    for _ in 0..12 {
+        ledger.checkpoint_async().await.unwrap();
+    }
+    let mut answered = 0;
+    for caller in callers {
+        answered += caller.await.unwrap();
+    }
+    let asked = 60 * u32::try_from(TASKS).unwrap();
+    assert!(answered < asked, "somebody gave up: {answered} of {asked}");
+    let state = bytes(&ledger.state_async().await.unwrap());
+    let ledger = crash(&disk, ledger);
+    assert_eq!(bytes(&ledger.state().unwrap()), state, "it was shown, so it stays");
+    assert!(ledger.report().checkpoint_sequence > 0);
+    let options = WalOptions::new().storage(Arc::new(disk.clone()));
+    let (_, replayed) = replay(Path::new("ledger/log"), &options);
+    assert_eq!(bytes(&replayed.state()), state, "and every checkpoint is of its entry");
 }
