@@ -1,8 +1,8 @@
 //! The kernel's speed as instruction counts, which a busy machine does not change.
 //!
-//! Callgrind counts a vector instruction as one, whatever its width, and knows AVX2: it runs the very code
-//! that a recent x86-64 server runs. It does not know the hardware's SHA instructions, so digests are not
-//! measured here, and it knows nothing of caches: times are in `compare/`.
+//! Callgrind counts a vector instruction as one, whatever its width, and knows AVX2: what is counted is the code
+//! for processors without AVX-512, which it does not know. Nor does it know the hardware's SHA instructions, so
+//! digests are not measured here, and it knows nothing of caches: times are in `compare/`.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! The fast path of an owned policy: the same decision, 64 models at a time.
+//! The fast path of an owned policy: the same decision, 32 models at a time.
 //!
 //! 1. **Gates are masks.** The catalog is stored by column ([`columns`]); a gate is a few vector
-//!    comparisons or word operations for 64 models at once, and its count is a population count.
+//!    comparisons or word operations, and its count is a population count.
 //! 2. **Bounds before exactness.** What passes is estimated in 16 bits ([`estimate`]), which settles budget,
 //!    sign and rank for all but the few within the error margin.
 //! 3. **The few are exact.** They go through the same arithmetic as everywhere else ([`scan`]).
@@ -17,6 +17,7 @@ mod tally;
 #[cfg(test)]
 #[expect(clippy::cast_possible_wrap, reason = "tests cut words to the width of a field")]
 mod tests;
+mod words;
 
 use alloc::boxed::Box;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
@@ -25,6 +26,8 @@ use core::marker::PhantomData;
 use columns::{Chunk, SMALL, Small, Summary, chunks, small};
 use estimate::{PolicyScale, Scale};
 use lanes::{Lanes, Portable};
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+use pulp::x86::{V3, V4};
 use scan::Scan;
 
 use crate::arithmetic::Arithmetic;
@@ -54,14 +57,34 @@ enum Layout {
 #[derive(Clone, Copy, Debug)]
 enum Machine {
     #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-    Avx2(pulp::x86::V3),
+    Avx512(V4),
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    Avx2(V3),
     Portable,
+}
+
+impl Layout {
+    fn new<L: Lanes>(params: &PolicyParams, models: &[KernelModel], summary: &Summary) -> Self {
+        let widths = &summary.widths;
+        match PolicyScale::new(params, widths) {
+            Some(scale) if models.len() > TINY && summary.bps_fit() => {
+                if models.len() <= SMALL {
+                    Self::Small(scale, small::<L>(models, widths))
+                } else {
+                    Self::Large(scale, chunks::<L>(models, widths))
+                }
+            }
+            _ => Self::Rows,
+        }
+    }
 }
 
 impl Machine {
     fn detect() -> Self {
         #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-        if let Some(avx2) = pulp::x86::V3::try_new() {
+        if let Some(avx512) = V4::try_new() {
+            return Self::Avx512(avx512);
+        } else if let Some(avx2) = V3::try_new() {
             return Self::Avx2(avx2);
         }
         Self::Portable
@@ -70,17 +93,20 @@ impl Machine {
 
 impl Fast {
     pub(crate) fn new(params: &PolicyParams, models: &[KernelModel]) -> Self {
+        Self::on(Machine::detect(), params, models)
+    }
+
+    /// As [`Fast::new`], on a machine that need not be the widest.
+    fn on(machine: Machine, params: &PolicyParams, models: &[KernelModel]) -> Self {
         let summary = Summary::of(models);
-        let scale = PolicyScale::new(params, &summary.widths).filter(|_| summary.bps_fit());
-        let layout = match scale {
-            None => Layout::Rows,
-            Some(_) if models.len() <= TINY => Layout::Rows,
-            Some(scale) if models.len() <= SMALL => {
-                Layout::Small(scale, small(models, &summary.widths))
-            }
-            Some(scale) => Layout::Large(scale, chunks(models, &summary.widths)),
+        let layout = match machine {
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Machine::Avx512(_) => Layout::new::<V4>(params, models, &summary),
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Machine::Avx2(_) => Layout::new::<V3>(params, models, &summary),
+            Machine::Portable => Layout::new::<Portable>(params, models, &summary),
         };
-        Self { machine: Machine::detect(), summary, layout }
+        Self { machine, summary, layout }
     }
 
     /// Decides `input` under the policy whose models these columns hold.
@@ -96,10 +122,23 @@ impl Fast {
         }
         match self.machine {
             #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Machine::Avx2(lanes) => {
-                let answer = PhantomData;
-                lanes.vectorize(OneWithAvx2 { fast: self, lanes, params, models, input, answer })
-            }
+            Machine::Avx512(lanes) => lanes.vectorize(One {
+                fast: self,
+                lanes,
+                params,
+                models,
+                input,
+                answer: PhantomData,
+            }),
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Machine::Avx2(lanes) => lanes.vectorize(One {
+                fast: self,
+                lanes,
+                params,
+                models,
+                input,
+                answer: PhantomData,
+            }),
             Machine::Portable => self.by_column(Portable, params, models, input),
         }
     }
@@ -114,9 +153,12 @@ impl Fast {
     ) {
         match self.machine {
             #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Machine::Avx512(lanes) => {
+                lanes.vectorize(Each { fast: self, lanes, params, models, inputs, decisions });
+            }
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
             Machine::Avx2(lanes) => {
-                let fast = self;
-                lanes.vectorize(EachWithAvx2 { fast, lanes, params, models, inputs, decisions });
+                lanes.vectorize(Each { fast: self, lanes, params, models, inputs, decisions });
             }
             Machine::Portable => self.each_by_column(Portable, params, models, inputs, decisions),
         }
@@ -168,12 +210,12 @@ impl Fast {
     }
 }
 
-/// What is compiled with AVX2 enabled: a closure would not be inlined into the function that has it. It holds
+/// What is compiled with the machine's instructions enabled: a closure would not be inlined into the function that has it. It holds
 /// references alone, because what it holds is copied on the way in: a small decision took a sixth longer.
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-struct OneWithAvx2<'a, A> {
+struct One<'a, L, A> {
     fast: &'a Fast,
-    lanes: pulp::x86::V3,
+    lanes: L,
     params: &'a PolicyParams,
     models: &'a [KernelModel],
     input: &'a KernelInput,
@@ -181,7 +223,7 @@ struct OneWithAvx2<'a, A> {
 }
 
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-impl<A: Answer> pulp::NullaryFnOnce for OneWithAvx2<'_, A> {
+impl<L: Lanes, A: Answer> pulp::NullaryFnOnce for One<'_, L, A> {
     type Output = A;
 
     #[inline(always)]
@@ -190,11 +232,11 @@ impl<A: Answer> pulp::NullaryFnOnce for OneWithAvx2<'_, A> {
     }
 }
 
-/// As [`OneWithAvx2`], for many requests.
+/// As [`One`], for many requests.
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-struct EachWithAvx2<'a> {
+struct Each<'a, L> {
     fast: &'a Fast,
-    lanes: pulp::x86::V3,
+    lanes: L,
     params: &'a PolicyParams,
     models: &'a [KernelModel],
     inputs: &'a [KernelInput],
@@ -202,7 +244,7 @@ struct EachWithAvx2<'a> {
 }
 
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-impl pulp::NullaryFnOnce for EachWithAvx2<'_> {
+impl<L: Lanes> pulp::NullaryFnOnce for Each<'_, L> {
     type Output = ();
 
     #[inline(always)]

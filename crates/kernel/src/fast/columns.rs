@@ -1,26 +1,25 @@
 //! The catalog turned on its side, once, when a snapshot is built.
 //!
 //! What is compared with a number (quality, latency, risk ceiling, prices) becomes columns of 15 bits, of
-//! which one instruction reads sixteen. What is a set of bits is stored by catalog size: in a small catalog
+//! which one instruction reads 16 or 32, in the order that the machine's lanes want. What is a set of bits is stored by catalog size: in a small catalog
 //! beside its numbers, which decides without a loop over bits; in a large one as bit planes, of which a request
-//! needs few: plane `b` has a bit for each model that has bit `b`, so that one word answers for 64 models.
+//! needs few: plane `b` has a bit for each model that has bit `b`, so that one word answers for 32 models.
 
 use alloc::boxed::Box;
 use core::array::from_fn;
 
-use super::lanes::{Column, Providers, Row, Sets, halves, place, set_place};
+use super::lanes::{Column, Lanes, Providers, Sets, halves};
+use super::words::Words;
 use crate::{KernelModel, MAX_PROVIDER_ID};
 
 /// Models to a block.
 pub(crate) const BLOCK: usize = 32;
-/// Models to a word.
-pub(crate) const WORD: usize = 2 * BLOCK;
-/// Words to a chunk.
-pub(crate) const WORDS: usize = 8;
+/// Blocks to a chunk.
+pub(crate) const BLOCKS: usize = 16;
 /// Models to a chunk.
-pub(crate) const CHUNK: usize = WORDS * WORD;
+pub(crate) const CHUNK: usize = BLOCKS * BLOCK;
 
-/// Catalogs up to this size store their sets as columns.
+/// Catalogs up to this size, which is at most a chunk, store their sets as columns.
 pub(crate) const SMALL: usize = 256;
 
 /// Bits of a number in a column: one is left for the sign of differences.
@@ -51,10 +50,7 @@ pub(crate) struct Small {
     pub(crate) regions: Sets,
 }
 
-/// A word for each 64 models of a chunk.
-pub(crate) type Words = [u64; WORDS];
-
-/// Words of models for each bit of a 64-bit set.
+/// The models that have it, for each bit of a 64-bit set.
 pub(crate) type Planes = [Words; 64];
 
 /// The models of a large catalog, 512 to a chunk.
@@ -63,7 +59,7 @@ pub(crate) struct Chunk {
     pub(crate) enabled: Words,
     pub(crate) capabilities: Planes,
     pub(crate) regions: Planes,
-    pub(crate) blocks: [[Block; 2]; WORDS],
+    pub(crate) blocks: [Block; BLOCKS],
 }
 
 /// How many bits the largest value of a field has. Narrow fields are shifted up, so that they too fill their
@@ -151,48 +147,46 @@ pub(crate) const fn top_bits(value: u64, width: u32) -> u16 {
 }
 
 /// A small catalog, in order.
-pub(crate) fn small(models: &[KernelModel], widths: &Widths) -> Box<[Small]> {
+pub(crate) fn small<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Box<[Small]> {
     let small = |models: &[KernelModel]| Small {
-        enabled: models.iter().rev().fold(0, |bits, m| bits << 1 | u32::from(m.enabled != 0)),
-        block: block(models, widths),
-        lacking: sets(models, |model| !model.capabilities),
-        regions: sets(models, |model| model.region_mask),
+        enabled: enabled(models),
+        block: block::<L>(models, widths),
+        lacking: sets::<L>(models, |model| !model.capabilities),
+        regions: sets::<L>(models, |model| model.region_mask),
     };
     models.chunks(BLOCK).map(small).collect()
 }
 
 /// The chunks of a large catalog, in order.
-pub(crate) fn chunks(models: &[KernelModel], widths: &Widths) -> Box<[Chunk]> {
-    models.chunks(CHUNK).map(|models| chunk(models, widths)).collect()
+pub(crate) fn chunks<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Box<[Chunk]> {
+    models.chunks(CHUNK).map(|models| chunk::<L>(models, widths)).collect()
 }
 
-fn chunk(models: &[KernelModel], widths: &Widths) -> Chunk {
-    let words: [&[KernelModel]; WORDS] =
-        from_fn(|word| models.chunks(WORD).nth(word).unwrap_or_default());
+fn chunk<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Chunk {
+    let blocks = from_fn(|block| models.chunks(BLOCK).nth(block).unwrap_or_default());
     Chunk {
-        enabled: words.map(|models| {
-            models.iter().rev().fold(0, |bits, model| bits << 1 | u64::from(model.enabled != 0))
-        }),
-        capabilities: planes(&words, |model| model.capabilities),
-        regions: planes(&words, |model| model.region_mask),
-        blocks: words.map(|models| {
-            let (low, high) = models.split_at(models.len().min(BLOCK));
-            [block(low, widths), block(high, widths)]
-        }),
+        enabled: blocks.iter().map(|models| enabled(models)).collect(),
+        capabilities: planes(models, |model| model.capabilities),
+        regions: planes(models, |model| model.region_mask),
+        blocks: blocks.map(|models| block::<L>(models, widths)),
     }
 }
 
-fn planes(words: &[&[KernelModel]; WORDS], set: impl Fn(&KernelModel) -> u64) -> Planes {
-    let mut planes = [[0; WORDS]; 64];
-    for (word, models) in words.iter().enumerate() {
+fn enabled(models: &[KernelModel]) -> u32 {
+    models.iter().rev().fold(0, |bits, model| bits << 1 | u32::from(model.enabled != 0))
+}
+
+fn planes(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Planes {
+    let mut planes = [Words::NONE; 64];
+    for (pair, models) in models.chunks(64).enumerate() {
         let mut rows = [0; 64];
-        for (row, model) in rows.iter_mut().zip(*models) {
+        for (row, model) in rows.iter_mut().zip(models) {
             *row = set(model);
         }
         transpose(&mut rows);
         for (plane, row) in planes.iter_mut().zip(rows) {
-            if let Some(bits) = plane.get_mut(word) {
-                *bits = row;
+            if let Some(words) = plane.0.as_chunks_mut().0.get_mut(pair) {
+                *words = halves(row);
             }
         }
     }
@@ -217,12 +211,11 @@ fn transpose(rows: &mut [u64; 64]) {
     }
 }
 
-fn sets(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Sets {
+fn sets<L: Lanes>(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Sets {
     let mut sets = Sets::default();
     for (index, model) in models.iter().enumerate() {
-        let (row, lane) = set_place(index);
-        for (rows, half) in sets.0.iter_mut().zip(halves(set(model))) {
-            if let Some(place) = rows.get_mut(row).and_then(|row| row.get_mut(lane)) {
+        for (column, half) in sets.0.iter_mut().zip(halves(set(model))) {
+            if let Some(place) = column.get_mut(L::set_place(index)) {
                 *place = half;
             }
         }
@@ -230,16 +223,16 @@ fn sets(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Sets {
     sets
 }
 
-fn block(models: &[KernelModel], widths: &Widths) -> Block {
+fn block<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Block {
     Block {
-        quality: column(models, |m| top_bits(m.quality_bps.into(), BPS_WIDTH)),
-        latency: column(models, |m| top_bits(m.p95_latency_ms.into(), widths.latency)),
-        risk_ceiling: column(models, |m| top_bits(m.risk_ceiling_bps.into(), BPS_WIDTH)),
+        quality: column::<L>(models, |m| top_bits(m.quality_bps.into(), BPS_WIDTH)),
+        latency: column::<L>(models, |m| top_bits(m.p95_latency_ms.into(), widths.latency)),
+        risk_ceiling: column::<L>(models, |m| top_bits(m.risk_ceiling_bps.into(), BPS_WIDTH)),
         providers: providers(models),
-        input_price: column(models, |m| {
+        input_price: column::<L>(models, |m| {
             top_bits(m.input_cost_microunits_per_million_tokens, widths.input_price)
         }),
-        output_price: column(models, |m| {
+        output_price: column::<L>(models, |m| {
             top_bits(m.output_cost_microunits_per_million_tokens, widths.output_price)
         }),
     }
@@ -257,11 +250,10 @@ fn providers(models: &[KernelModel]) -> Providers {
 }
 
 #[inline(always)]
-fn column(models: &[KernelModel], field: impl Fn(&KernelModel) -> u16) -> Column {
-    let mut column = [Row::default(); 2];
+fn column<L: Lanes>(models: &[KernelModel], field: impl Fn(&KernelModel) -> u16) -> Column {
+    let mut column = Column::default();
     for (index, model) in models.iter().enumerate() {
-        let (row, lane) = place(index);
-        if let Some(number) = column.get_mut(row).and_then(|row| row.get_mut(lane)) {
+        if let Some(number) = column.get_mut(L::place(index)) {
             *number = field(model);
         }
     }

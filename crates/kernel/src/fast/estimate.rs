@@ -5,8 +5,10 @@
 //! 16 bits. How far an estimate can be from the truth is bounded by the constants here; whatever they cannot
 //! settle is computed exactly.
 
+use core::ops::{BitAnd, BitOr, Not};
+
 use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Widths};
-use super::lanes::Lanes;
+use super::lanes::{Column, Lanes};
 use crate::PolicyParams;
 use crate::arithmetic::Arithmetic;
 
@@ -141,52 +143,70 @@ const fn high_half(product: u128) -> u64 {
     (product >> 64) as u64
 }
 
-/// What the estimate says of 32 models; a bit each.
+/// What the estimate says of models, a bit each: of the 32 of a block, or of all those of a chunk.
 #[derive(Clone, Copy)]
-pub(crate) struct Estimate<V> {
+pub(crate) struct Verdicts<B> {
     /// Certainly over the budget.
-    pub(crate) over_budget: u32,
+    pub(crate) over_budget: B,
     /// Certainly or possibly over the budget.
-    pub(crate) near_budget: u32,
+    pub(crate) near_budget: B,
     /// Certainly worth nothing.
-    pub(crate) worthless: u32,
+    pub(crate) worthless: B,
     /// Certainly worth something.
-    pub(crate) worthy: u32,
-    /// Estimated utility in units.
-    pub(crate) margins: [V; 2],
+    pub(crate) worthy: B,
 }
 
-impl<V: Copy> Estimate<V> {
+/// The last two gates, for models that passed all others.
+pub(crate) struct Settled<B> {
+    pub(crate) over_budget: B,
+    /// Surely eligible.
+    pub(crate) worthy: B,
+    /// To be computed exactly.
+    pub(crate) unsure: B,
+}
+
+impl<B: Copy + BitAnd<Output = B> + BitOr<Output = B> + Not<Output = B>> Verdicts<B> {
     #[inline(always)]
-    pub(crate) fn of<L: Lanes<Vector = V>>(lanes: L, scale: &Scale, block: &Block) -> Self {
-        let (cost, margins) = estimates(lanes, scale, block);
-        let worthless = lanes.splat_two(0_u16.wrapping_sub(ABOVE - 1));
-        Self {
-            over_budget: lanes.above(cost, lanes.splat_two(scale.budget)),
-            near_budget: lanes.above(cost, lanes.splat_two(scale.safe_budget)),
-            worthless: lanes.above(worthless, margins),
-            worthy: lanes.above(margins, lanes.splat_two(BELOW - 1)),
-            margins,
-        }
+    pub(crate) fn settle(&self, alive: B) -> Settled<B> {
+        let over_budget = alive & self.over_budget;
+        let affordable = alive & !self.near_budget;
+        let worthless = affordable & self.worthless;
+        let worthy = affordable & self.worthy;
+        let unsure = alive & !(over_budget | worthless | worthy);
+        Settled { over_budget, worthy, unsure }
     }
 }
 
-/// The costs and the utilities of a block, in units.
-#[inline(always)]
-fn estimates<L: Lanes>(lanes: L, scale: &Scale, block: &Block) -> ([L::Vector; 2], [L::Vector; 2]) {
-    let input_cost = lanes.scale_two(&block.input_price, scale.input_price);
-    let output_cost = lanes.scale_two(&block.output_price, scale.output_price);
-    let cost = lanes.add_two(input_cost, output_cost);
-    let latency_penalty = lanes.scale_two(&block.latency, scale.latency);
-    let risk_penalty = lanes.splat_two(scale.risk_penalty);
-    let loss = lanes.add_two(lanes.add_two(latency_penalty, risk_penalty), cost);
-    let gain = lanes.scale_two(&block.quality, scale.quality);
-    (cost, lanes.sub_two(gain, loss))
+/// The estimate of a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Estimate<N> {
+    pub(crate) verdicts: Verdicts<u32>,
+    /// Estimated utility in units.
+    pub(crate) margins: N,
 }
 
-/// The utilities of a block, in units.
+impl<N: Copy> Estimate<N> {
+    #[inline(always)]
+    pub(crate) fn of<L: Lanes<Numbers = N>>(lanes: L, scale: &Scale, block: &Block) -> Self {
+        let input_cost = share(lanes, &block.input_price, scale.input_price);
+        let output_cost = share(lanes, &block.output_price, scale.output_price);
+        let cost = lanes.add(input_cost, output_cost);
+        let latency_penalty = share(lanes, &block.latency, scale.latency);
+        let loss = lanes.add(lanes.add(latency_penalty, lanes.splat(scale.risk_penalty)), cost);
+        let margins = lanes.sub(share(lanes, &block.quality, scale.quality), loss);
+        let worthless = lanes.splat(0_u16.wrapping_sub(ABOVE - 1));
+        let verdicts = Verdicts {
+            over_budget: lanes.above(cost, lanes.splat(scale.budget)),
+            near_budget: lanes.above(cost, lanes.splat(scale.safe_budget)),
+            worthless: lanes.above(worthless, margins),
+            worthy: lanes.above(margins, lanes.splat(BELOW - 1)),
+        };
+        Self { verdicts, margins }
+    }
+}
+
+/// A column times one number, as [`Lanes::share`].
 #[inline(always)]
-pub(crate) fn margins<L: Lanes>(lanes: L, scale: &Scale, block: &Block) -> [L::Vector; 2] {
-    let (_, margins) = estimates(lanes, scale, block);
-    margins
+fn share<L: Lanes>(lanes: L, column: &Column, by: u16) -> L::Numbers {
+    lanes.share(lanes.load(column), lanes.splat(by))
 }

@@ -1,12 +1,12 @@
 //! One request against the columns: gates as masks, then estimates, then the exact few.
 
 use super::columns::{
-    BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Chunk, Planes, SMALL, Small, Summary, WORD, WORDS,
-    Words, top_bits,
+    BLOCK, BLOCKS, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Chunk, Planes, Small, Summary, top_bits,
 };
-use super::estimate::{ABOVE, BELOW, Estimate, PolicyScale, Scale, margins};
-use super::lanes::{Lanes, halves};
-use super::tally::{Count, Leaders};
+use super::estimate::{ABOVE, BELOW, Estimate, PolicyScale, Scale, Settled, Verdicts};
+use super::lanes::{Column, Lanes, Providers, Sets};
+use super::tally::{Alive, Count, Leaders};
+use super::words::Words;
 use crate::arithmetic::Arithmetic;
 use crate::decide::{Answer, Ranking, Seen, saturate};
 use crate::gate::{Score, score_economics};
@@ -36,6 +36,8 @@ pub(crate) struct Scan<'a> {
 struct Bounds {
     minimum_quality: u16,
     max_latency: u16,
+    /// Whether latencies equal in the column may be on different sides of the limit.
+    latency_lost_bits: bool,
     risk: u16,
 }
 
@@ -47,6 +49,7 @@ impl Bounds {
         Self {
             minimum_quality: top_bits(input.minimum_quality_bps.into(), BPS_WIDTH),
             max_latency: if limited { top_bits(limit, width) } else { u16::MAX >> 1 },
+            latency_lost_bits: limited && width > COLUMN_BITS,
             risk: top_bits(input.risk_bps.into(), BPS_WIDTH),
         }
     }
@@ -75,139 +78,133 @@ impl<'a> Scan<'a> {
     /// Decides a catalog of one block. A few models are computed exactly at once, cheaper than an estimate.
     #[inline(always)]
     pub(crate) fn block<L: Lanes, A: Answer>(mut self, lanes: L, small: &Small) -> A {
-        let alive = self.small_gates(lanes, small, 0);
+        let alive = self.block_gates(lanes, small);
         if alive.count_ones() <= FEW {
             self.exactly(alive, 0);
         } else {
-            let Settled { worthy, unsure, margins } = self.settle(lanes, &small.block, alive);
+            let Estimate { verdicts, margins } = Estimate::of(lanes, &self.scale, &small.block);
+            let Settled { over_budget, worthy, unsure } = verdicts.settle(alive);
+            self.count.over_budget += over_budget.count_ones();
+            self.count.eligible += worthy.count_ones();
             let mut leaders = Leaders::none(lanes);
             leaders.add(lanes, margins, worthy);
             let bar = leaders.second(lanes).saturating_sub(SPREAD);
-            self.rank(worthy & lanes.above(margins, lanes.splat_two(bar)), 0);
+            self.rank(worthy & lanes.above(margins, lanes.splat(bar)), 0);
             self.exactly(unsure, 0);
         }
         self.finish(|| self.dominant_reason())
     }
 
-    /// Decides a small catalog of several blocks.
+    /// The models of a catalog of one block that pass the gates on one field.
     #[inline(always)]
-    pub(crate) fn blocks<L: Lanes, A: Answer>(mut self, lanes: L, blocks: &[Small]) -> A {
-        let mut reach = [0; SMALL / BLOCK];
-        for (number, (small, reach)) in blocks.iter().zip(&mut reach).enumerate() {
-            let first = number * BLOCK;
-            let alive = self.small_gates(lanes, small, first);
-            let Settled { worthy, unsure, .. } = self.settle(lanes, &small.block, alive);
-            *reach = worthy;
-            self.exactly(unsure, first);
-        }
-        self.compete(lanes, blocks.iter().map(|small| &small.block), &reach, 0);
-        self.finish(|| self.dominant_reason())
-    }
-
-    /// The models of a block of a small catalog that pass the gates on one field.
-    #[inline(always)]
-    fn small_gates<L: Lanes>(&mut self, lanes: L, small: &Small, first: usize) -> u32 {
-        let input = self.arithmetic.input;
-        let block = &small.block;
+    fn block_gates<L: Lanes>(&mut self, lanes: L, small: &Small) -> u32 {
+        let (input, block) = (self.arithmetic.input, &small.block);
+        let quality = lanes.splat(self.bounds.minimum_quality);
         let unserved = lanes.disjoint(&small.regions, input.required_region_mask);
         let anywhere = input.required_region_mask == 0;
+        let risk = lanes.splat(self.bounds.risk);
         let refused = [
-            quality_below(lanes, block, &self.bounds),
-            self.too_slow(lanes, block, first),
+            lanes.above(quality, lanes.load(&block.quality)),
+            self.too_slow(lanes, block, 0),
             !lanes.disjoint(&small.lacking, input.required_capabilities),
             lanes.outside(&block.providers, input.allowed_provider_mask),
             if anywhere { 0 } else { unserved },
-            risk_ceiling_below(lanes, block, &self.bounds),
+            lanes.above(risk, lanes.load(&block.risk_ceiling)),
         ];
-        let [alive, _] = halves(self.count.pass(small.enabled.into(), refused.map(u64::from)));
-        alive
+        self.count.pass(small.enabled, refused)
+    }
+
+    /// Decides a small catalog of several blocks.
+    #[inline(always)]
+    pub(crate) fn blocks<L: Lanes, A: Answer>(mut self, lanes: L, small: &[Small]) -> A {
+        let input = self.arithmetic.input;
+        let blocks = small.iter().map(|small| &small.block);
+        let mut alive = Alive::new(small.iter().map(|small| small.enabled).collect());
+        let columns = blocks.clone().map(|block| &block.quality);
+        alive.refuse(below(lanes, self.bounds.minimum_quality, columns));
+        let quality = alive.count;
+        alive.refuse(self.each_too_slow(lanes, blocks.clone(), 0));
+        let latency = alive.count;
+        let lacking = small.iter().map(|small| &small.lacking);
+        alive.refuse(!disjoint(lanes, input.required_capabilities, lacking));
+        let capability = alive.count;
+        let providers = blocks.clone().map(|block| &block.providers);
+        alive.refuse(outside(lanes, input.allowed_provider_mask, providers));
+        let provider = alive.count;
+        if input.required_region_mask != 0 {
+            let regions = small.iter().map(|small| &small.regions);
+            alive.refuse(disjoint(lanes, input.required_region_mask, regions));
+        }
+        let region = alive.count;
+        let columns = blocks.clone().map(|block| &block.risk_ceiling);
+        alive.refuse(below(lanes, self.bounds.risk, columns));
+        self.count.add([quality, latency, capability, provider, region, alive.count]);
+        let mut margins = [lanes.splat(0); BLOCKS];
+        self.settle(lanes, blocks, alive.models, &mut margins, 0);
+        self.finish(|| self.dominant_reason())
     }
 
     /// Decides a large catalog.
     #[inline(always)]
     pub(crate) fn chunks<L: Lanes, A: Answer>(mut self, lanes: L, chunks: &[Chunk]) -> A {
+        let mut margins = [lanes.splat(0); BLOCKS];
         for (number, chunk) in chunks.iter().enumerate() {
-            self.chunk(lanes, chunk, number * CHUNK);
+            let first = number * CHUNK;
+            let alive = self.chunk_gates(lanes, chunk, first);
+            self.settle(lanes, chunk.blocks.iter(), alive, &mut margins, first);
         }
         self.finish(|| self.dominant_reason())
     }
 
-    /// Tests the models of a chunk, of which the first is number `first` of the catalog. A gate that no
-    /// model of this catalog can fail is not looked at.
+    /// The models of a chunk that pass the gates on one field. A gate that no model of this catalog can fail is
+    /// not looked at.
     #[inline(always)]
-    pub(crate) fn chunk<L: Lanes>(&mut self, lanes: L, chunk: &Chunk, first: usize) {
+    fn chunk_gates<L: Lanes>(&mut self, lanes: L, chunk: &Chunk, first: usize) -> Words {
         let (input, summary) = (self.arithmetic.input, self.summary);
-        let mut missing = [0; WORDS];
+        let blocks = chunk.blocks.iter();
+        let mut alive = Alive::new(chunk.enabled);
+        if input.minimum_quality_bps > summary.lowest_quality {
+            let columns = blocks.clone().map(|block| &block.quality);
+            alive.refuse(below(lanes, self.bounds.minimum_quality, columns));
+        }
+        let quality = alive.count;
+        if input.max_p95_latency_ms > 0 && input.max_p95_latency_ms < summary.highest_latency {
+            alive.refuse(self.each_too_slow(lanes, blocks.clone(), first));
+        }
+        let latency = alive.count;
         let required = input.required_capabilities & !summary.common_capabilities;
         if required != 0 {
-            missing = all_of(&chunk.capabilities, required).map(|bits| !bits);
+            alive.refuse(!all_of(&chunk.capabilities, required));
         }
-        let mut unserved = [0; WORDS];
+        let capability = alive.count;
+        if input.allowed_provider_mask != ALL_PROVIDERS || summary.unknown_providers {
+            let providers = blocks.clone().map(|block| &block.providers);
+            alive.refuse(outside(lanes, input.allowed_provider_mask, providers));
+        }
+        let provider = alive.count;
         let regions = input.required_region_mask;
         if regions != 0 && regions & summary.common_regions == 0 {
-            unserved = any_of(&chunk.regions, regions & summary.regions).map(|bits| !bits);
+            alive.refuse(!any_of(&chunk.regions, regions & summary.regions));
         }
-        let quality = input.minimum_quality_bps > summary.lowest_quality;
-        let latency =
-            input.max_p95_latency_ms > 0 && input.max_p95_latency_ms < summary.highest_latency;
-        let provider = input.allowed_provider_mask != ALL_PROVIDERS || summary.unknown_providers;
-        let risk_ceiling = input.risk_bps > summary.lowest_risk_ceiling;
-        let mut reach = [[0; 2]; WORDS];
-        let bar = lanes.splat_two(self.bar);
-        let words = chunk.blocks.iter().zip(chunk.enabled).zip(&mut reach);
-        let sets = missing.into_iter().zip(unserved);
-        for (number, (((blocks, enabled), reach), (missing, unserved))) in
-            words.zip(sets).enumerate()
-        {
-            let first = first + number * WORD;
-            let [low, high] = blocks;
-            let mut refused = [0, 0, missing, 0, unserved, 0];
-            let [below_quality, too_slow, _, outside, _, below_risk] = &mut refused;
-            let bounds = &self.bounds;
-            if quality {
-                *below_quality =
-                    join(quality_below(lanes, low, bounds), quality_below(lanes, high, bounds));
-            }
-            if latency {
-                let high = self.too_slow(lanes, high, first + BLOCK);
-                *too_slow = join(self.too_slow(lanes, low, first), high);
-            }
-            if provider {
-                let allowed = input.allowed_provider_mask;
-                *outside = join(
-                    lanes.outside(&low.providers, allowed),
-                    lanes.outside(&high.providers, allowed),
-                );
-            }
-            if risk_ceiling {
-                *below_risk = join(
-                    risk_ceiling_below(lanes, low, bounds),
-                    risk_ceiling_below(lanes, high, bounds),
-                );
-            }
-            let alive = halves(self.count.pass(enabled, refused));
-            for (((block, alive), reach), at) in blocks.iter().zip(alive).zip(reach).zip([0, BLOCK])
-            {
-                let Settled { worthy, unsure, margins } = self.settle(lanes, block, alive);
-                *reach = worthy & lanes.above(margins, bar);
-                self.exactly(unsure, first + at);
-            }
+        let region = alive.count;
+        if input.risk_bps > summary.lowest_risk_ceiling {
+            let columns = blocks.map(|block| &block.risk_ceiling);
+            alive.refuse(below(lanes, self.bounds.risk, columns));
         }
-        if reach != [[0; 2]; WORDS] {
-            self.compete(lanes, chunk.blocks.as_flattened().iter(), reach.as_flattened(), first);
-        }
+        self.count.add([quality, latency, capability, provider, region, alive.count]);
+        alive.models
     }
 
     /// The latency gate. A latency that lost bits and equals the limit's is compared in full.
     #[inline(always)]
     fn too_slow<L: Lanes>(&self, lanes: L, block: &Block, first: usize) -> u32 {
-        let limit = lanes.splat_two(self.bounds.max_latency);
-        let latency = lanes.load_two(&block.latency);
+        let limit = lanes.splat(self.bounds.max_latency);
+        let latency = lanes.load(&block.latency);
         let refused = lanes.above(latency, limit);
-        let limit_ms = self.arithmetic.input.max_p95_latency_ms;
-        if self.summary.widths.latency <= COLUMN_BITS || limit_ms == 0 {
+        if !self.bounds.latency_lost_bits {
             return refused;
         }
+        let limit_ms = self.arithmetic.input.max_p95_latency_ms;
         let within = lanes.above(limit, latency);
         let too_slow = |bit: &usize| {
             self.models.get(first + bit).is_some_and(|model| model.p95_latency_ms > limit_ms)
@@ -215,43 +212,83 @@ impl<'a> Scan<'a> {
         ones(!(refused | within)).filter(too_slow).fold(refused, |refused, bit| refused | 1 << bit)
     }
 
-    /// The last two gates for the models of a block that passed all others.
+    /// As [`Scan::too_slow`], of each of `blocks`, of which the first has model number `first`.
     #[inline(always)]
-    fn settle<L: Lanes>(&mut self, lanes: L, block: &Block, alive: u32) -> Settled<L::Vector> {
-        let estimate = Estimate::of(lanes, &self.scale, block);
-        let over_budget = alive & estimate.over_budget;
-        let affordable = alive & !estimate.near_budget;
-        let worthless = affordable & estimate.worthless;
-        let worthy = affordable & estimate.worthy;
+    fn each_too_slow<'b, L: Lanes>(
+        &self,
+        lanes: L,
+        mut blocks: impl Iterator<Item = &'b Block>,
+        first: usize,
+    ) -> Words {
+        let mut refused = Words::NONE;
+        for number in 0..BLOCKS {
+            let Some(block) = blocks.next() else { break };
+            refused.set(number, self.too_slow(lanes, block, first + number * BLOCK));
+        }
+        refused
+    }
+
+    /// The last two gates and the rank, for those models of a chunk that passed the other gates. `margins` is room
+    /// for theirs.
+    #[inline(always)]
+    fn settle<'b, L: Lanes>(
+        &mut self,
+        lanes: L,
+        mut blocks: impl Iterator<Item = &'b Block>,
+        alive: Words,
+        margins: &mut [L::Numbers; BLOCKS],
+        first: usize,
+    ) {
+        let none = Words::NONE;
+        let mut verdicts =
+            Verdicts { over_budget: none, near_budget: none, worthless: none, worthy: none };
+        let mut reach = none;
+        let bar = lanes.splat(self.bar);
+        for (number, margins) in margins.iter_mut().enumerate() {
+            let Some(block) = blocks.next() else { break };
+            let estimate = Estimate::of(lanes, &self.scale, block);
+            verdicts.over_budget.set(number, estimate.verdicts.over_budget);
+            verdicts.near_budget.set(number, estimate.verdicts.near_budget);
+            verdicts.worthless.set(number, estimate.verdicts.worthless);
+            verdicts.worthy.set(number, estimate.verdicts.worthy);
+            reach.set(number, lanes.above(estimate.margins, bar));
+            *margins = estimate.margins;
+        }
+        let Settled { over_budget, worthy, unsure } = verdicts.settle(alive);
         self.count.over_budget += over_budget.count_ones();
-        self.count.worthless += worthless.count_ones();
         self.count.eligible += worthy.count_ones();
-        let unsure = alive & !(over_budget | worthless | worthy);
-        Settled { worthy, unsure, margins: estimate.margins }
+        if unsure != Words::NONE {
+            for (number, unsure) in unsure.0.into_iter().enumerate() {
+                self.exactly(unsure, first + number * BLOCK);
+            }
+        }
+        let reach = reach & worthy;
+        if reach != Words::NONE {
+            self.compete(lanes, margins, &reach, first);
+        }
     }
 
     /// Ranks those who may be among the best two of the models that `reach` the bar. The second largest
     /// margin raises it first: who is surely worth less than two others is out.
     #[inline(always)]
-    fn compete<'b, L: Lanes>(
+    fn compete<L: Lanes>(
         &mut self,
         lanes: L,
-        blocks: impl Iterator<Item = &'b Block> + Clone,
-        reach: &[u32],
+        margins: &[L::Numbers; BLOCKS],
+        reach: &Words,
         first: usize,
     ) {
         let mut leaders = Leaders::none(lanes);
-        for (block, reach) in blocks.clone().zip(reach) {
-            if *reach != 0 {
-                leaders.add(lanes, margins(lanes, &self.scale, block), *reach);
+        for (margins, reach) in margins.iter().zip(reach.0) {
+            if reach != 0 {
+                leaders.add(lanes, *margins, reach);
             }
         }
         self.bar = self.bar.max(leaders.second(lanes).saturating_sub(SPREAD));
-        let bar = lanes.splat_two(self.bar);
-        for (number, (block, reach)) in blocks.zip(reach).enumerate() {
-            if *reach != 0 {
-                let contenders = reach & lanes.above(margins(lanes, &self.scale, block), bar);
-                self.rank(contenders, first + number * BLOCK);
+        let bar = lanes.splat(self.bar);
+        for (number, (margins, reach)) in margins.iter().zip(reach.0).enumerate() {
+            if reach != 0 {
+                self.rank(reach & lanes.above(*margins, bar), first + number * BLOCK);
             }
         }
         let second = self.scale.in_units(self.ranking.second_utility());
@@ -280,7 +317,7 @@ impl<'a> Scan<'a> {
                     self.ranking.consider(first + bit, model, score);
                 }
                 Err(crate::Gate::Budget) => self.count.over_budget += 1,
-                Err(_) => self.count.worthless += 1,
+                Err(_) => {}
             }
         }
     }
@@ -303,52 +340,72 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What the estimate says of the models of a block that passed the other gates.
-struct Settled<V> {
-    /// Surely eligible.
-    worthy: u32,
-    /// To be computed exactly.
-    unsure: u32,
-    margins: [V; 2],
+/// The models whose number is below `bound`.
+#[inline(always)]
+fn below<'b, L: Lanes>(
+    lanes: L,
+    bound: u16,
+    mut columns: impl Iterator<Item = &'b Column>,
+) -> Words {
+    let bound = lanes.splat(bound);
+    let mut refused = Words::NONE;
+    for block in 0..BLOCKS {
+        let Some(column) = columns.next() else { break };
+        refused.set(block, lanes.above(bound, lanes.load(column)));
+    }
+    refused
 }
 
+/// The models whose provider is not in `mask`.
 #[inline(always)]
-fn quality_below<L: Lanes>(lanes: L, block: &Block, bounds: &Bounds) -> u32 {
-    lanes.above(lanes.splat_two(bounds.minimum_quality), lanes.load_two(&block.quality))
+fn outside<'b, L: Lanes>(
+    lanes: L,
+    mask: u64,
+    mut providers: impl Iterator<Item = &'b Providers>,
+) -> Words {
+    let mut refused = Words::NONE;
+    for block in 0..BLOCKS {
+        let Some(providers) = providers.next() else { break };
+        refused.set(block, lanes.outside(providers, mask));
+    }
+    refused
 }
 
+/// The models whose set has nothing in common with `set`.
 #[inline(always)]
-fn risk_ceiling_below<L: Lanes>(lanes: L, block: &Block, bounds: &Bounds) -> u32 {
-    lanes.above(lanes.splat_two(bounds.risk), lanes.load_two(&block.risk_ceiling))
-}
-
-/// The word of two blocks.
-#[inline(always)]
-fn join(low: u32, high: u32) -> u64 {
-    u64::from(low) | u64::from(high) << 32
+fn disjoint<'b, L: Lanes>(lanes: L, set: u64, mut sets: impl Iterator<Item = &'b Sets>) -> Words {
+    let mut disjoint = Words::NONE;
+    for block in 0..BLOCKS {
+        let Some(sets) = sets.next() else { break };
+        disjoint.set(block, lanes.disjoint(sets, set));
+    }
+    disjoint
 }
 
 /// Models with every bit of `set`.
 #[inline(always)]
 fn all_of(planes: &Planes, set: u64) -> Words {
-    combine(planes, set, u64::MAX, |a, b| a & b)
+    combine(planes, set, Words::ALL, |a, b| a & b)
 }
 
 /// Models with any bit of `set`.
 #[inline(always)]
 fn any_of(planes: &Planes, set: u64) -> Words {
-    combine(planes, set, 0, |a, b| a | b)
+    combine(planes, set, Words::NONE, |a, b| a | b)
 }
 
 #[inline(always)]
-fn combine(planes: &Planes, set: u64, start: u64, operation: impl Fn(u64, u64) -> u64) -> Words {
-    let mut combined = [start; WORDS];
+fn combine(
+    planes: &Planes,
+    set: u64,
+    start: Words,
+    operation: impl Fn(Words, Words) -> Words,
+) -> Words {
+    let mut combined = start;
     let mut rest = set;
     while rest != 0 {
         if let Some(plane) = planes.get(rest.trailing_zeros() as usize) {
-            for (word, bits) in combined.iter_mut().zip(plane) {
-                *word = operation(*word, *bits);
-            }
+            combined = operation(combined, *plane);
         }
         rest &= rest - 1;
     }

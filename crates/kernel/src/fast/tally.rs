@@ -2,6 +2,7 @@
 
 use super::columns::Summary;
 use super::lanes::Lanes;
+use super::words::Words;
 use crate::RejectionHistogram;
 use crate::decide::saturate;
 
@@ -11,19 +12,27 @@ pub(super) struct Count {
     /// Those that passed the gate of quality and all before it, and so on to the risk ceiling.
     passed: [u32; 6],
     pub(super) over_budget: u32,
-    pub(super) worthless: u32,
+    /// Those that passed all gates; who is left is worth nothing.
     pub(super) eligible: u32,
 }
 
 impl Count {
-    /// The models of a word that pass all of the gates, in the order of the rules.
+    /// The models of a block that pass all of the gates, in the order of the rules.
     #[inline(always)]
-    pub(super) fn pass(&mut self, mut alive: u64, refused: [u64; 6]) -> u64 {
+    pub(super) fn pass(&mut self, mut alive: u32, refused: [u32; 6]) -> u32 {
         for (passed, refused) in self.passed.iter_mut().zip(refused) {
             alive &= !refused;
             *passed += alive.count_ones();
         }
         alive
+    }
+
+    /// So many models of a chunk passed each gate and all before it.
+    #[inline(always)]
+    pub(super) fn add(&mut self, passed: [u32; 6]) {
+        for (sum, passed) in self.passed.iter_mut().zip(passed) {
+            *sum += passed;
+        }
     }
 
     #[inline(always)]
@@ -39,37 +48,51 @@ impl Count {
             region: count(provider - region),
             risk_ceiling: count(region - risk_ceiling),
             budget: count(self.over_budget),
-            utility: count(self.worthless),
+            utility: count(risk_ceiling - self.over_budget - self.eligible),
         }
+    }
+}
+
+/// The models of a chunk on their way through the gates.
+pub(super) struct Alive {
+    pub(super) models: Words,
+    pub(super) count: u32,
+}
+
+impl Alive {
+    #[inline(always)]
+    pub(super) fn new(models: Words) -> Self {
+        Self { models, count: models.count_ones() }
+    }
+
+    #[inline(always)]
+    pub(super) fn refuse(&mut self, refused: Words) {
+        *self = Self::new(self.models & !refused);
     }
 }
 
 /// The largest and the second largest margin of each lane.
-pub(super) struct Leaders<V> {
-    first: [V; 2],
-    second: [V; 2],
+pub(super) struct Leaders<N> {
+    first: N,
+    second: N,
 }
 
-impl<V: Copy> Leaders<V> {
+impl<N: Copy> Leaders<N> {
     #[inline(always)]
-    pub(super) fn none<L: Lanes<Vector = V>>(lanes: L) -> Self {
-        Self { first: lanes.splat_two(0), second: lanes.splat_two(0) }
+    pub(super) fn none<L: Lanes<Numbers = N>>(lanes: L) -> Self {
+        Self { first: lanes.splat(0), second: lanes.splat(0) }
     }
 
     #[inline(always)]
-    pub(super) fn add<L: Lanes<Vector = V>>(&mut self, lanes: L, margins: [V; 2], models: u32) {
-        let numbers = lanes.select(margins, models);
-        let lanes_of_rows = self.first.iter_mut().zip(&mut self.second).zip(numbers);
-        for ((first, second), number) in lanes_of_rows {
-            let [larger, smaller] = lanes.sort(*first, number);
-            let [next, _] = lanes.sort(*second, smaller);
-            (*first, *second) = (larger, next);
-        }
+    pub(super) fn add<L: Lanes<Numbers = N>>(&mut self, lanes: L, margins: N, models: u32) {
+        let [first, smaller] = lanes.sort(self.first, lanes.select(margins, models));
+        let [second, _] = lanes.sort(self.second, smaller);
+        (self.first, self.second) = (first, second);
     }
 
     /// The second largest margin of all.
     #[inline(always)]
-    pub(super) fn second<L: Lanes<Vector = V>>(&self, lanes: L) -> u16 {
+    pub(super) fn second<L: Lanes<Numbers = N>>(&self, lanes: L) -> u16 {
         lanes.second_largest(self.first, self.second)
     }
 }

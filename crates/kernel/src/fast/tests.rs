@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::columns::{
-    BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Planes, Summary, WORD, Widths, Words as Word,
-    chunks, small,
+    BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Planes, Summary, Widths, chunks, small,
 };
 use super::estimate::{ABOVE, BELOW, Estimate, PolicyScale, Scale};
-use super::lanes::{Lanes, Portable, Providers, Sets, halves, place, set_place};
+use super::lanes::{Column, Lanes, Portable, Providers, Sets, halves};
+use super::words::Words as Bits;
 use super::*;
 use crate::KernelDecision;
 use support::cases::{Case, Words};
@@ -18,15 +18,40 @@ use support::reference;
 mod support;
 
 fn decide_on(machine: Machine, case: &Case) -> (KernelDecision, DecisionTrace) {
-    let fast = Fast { machine, ..Fast::new(&case.params, &case.models) };
+    let fast = Fast::on(machine, &case.params, &case.models);
     fast.decide(&case.params, &case.models, &case.input)
+}
+
+/// Calls the function with the lanes of every machine that this processor is.
+macro_rules! on_each_machine {
+    ($check:ident($($argument:expr),*)) => {
+        for machine in machines() {
+            match machine {
+                #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+                Machine::Avx512(lanes) => $check(lanes, $($argument),*),
+                #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+                Machine::Avx2(lanes) => $check(lanes, $($argument),*),
+                Machine::Portable => $check(Portable, $($argument),*),
+            }
+        }
+    };
+}
+
+/// Every machine that this processor is, the plainest first.
+fn machines() -> Vec<Machine> {
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    let wide = [V3::try_new().map(Machine::Avx2), V4::try_new().map(Machine::Avx512)];
+    #[cfg(not(all(feature = "simd", target_arch = "x86_64")))]
+    let wide: [Option<Machine>; 0] = [];
+    [Machine::Portable].into_iter().chain(wide.into_iter().flatten()).collect()
 }
 
 fn check(case: &Case) {
     let expected = reference::decide(&case.params, &case.models, &case.input);
     let expected = (expected.decision, expected.trace);
-    assert_eq!(decide_on(Machine::Portable, case), expected, "portable lanes");
-    assert_eq!(decide_on(Machine::detect(), case), expected, "this machine's lanes");
+    for machine in machines() {
+        assert_eq!(decide_on(machine, case), expected, "{machine:?}");
+    }
 }
 
 proptest! {
@@ -66,8 +91,9 @@ proptest! {
     /// What the error margins promise, lane by lane, against the exact numbers.
     #[test]
     fn estimates_bracket_the_truth(seed: u64, size in 1_usize..=32) {
-        check_estimates(&Words(seed).case(size));
-        check_estimates(&close(&mut Words(seed), size));
+        for case in [Words(seed).case(size), close(&mut Words(seed), size)] {
+            on_each_machine!(check_estimates(&case));
+        }
     }
 
     /// Who is among the best two is then known only by what the margins leave.
@@ -78,74 +104,42 @@ proptest! {
         check(&close(&mut words, size));
     }
 
+    /// Each operation of each machine, against its definition, model by model.
     #[test]
-    fn lanes_agree(
-        rows: [[u16; 16]; 4],
-        sparse: [u16; 2],
+    fn lanes_do_what_they_say(
+        wild: [[u16; 32]; 2],
+        sparse: [u32; 2],
         byte: [u8; 32],
         bit: [u8; 32],
-        sets: [[[u32; 8]; 4]; 2],
-        thin: [[[u32; 8]; 4]; 2],
+        sets: [[u32; 32]; 2],
+        thin: [[u32; 32]; 2],
         mask: u64,
         bits: u32,
     ) {
-        let [a, b, c, d] = rows;
         // Numbers that are not negative, some of them 0 and some of them equal.
-        let mut numbers = [[a, b], [c, d]].map(|rows| rows.map(|row| row.map(|n| n >> 1)));
-        for (index, row) in numbers.as_flattened_mut().iter_mut().enumerate() {
-            for (lane, number) in row.iter_mut().enumerate() {
-                *number *= sparse[index % 2] >> lane & 1;
+        let mut numbers = wild.map(|column| column.map(|number| number >> 1));
+        for (column, sparse) in numbers.iter_mut().zip(sparse) {
+            for (model, number) in column.iter_mut().enumerate() {
+                *number *= (sparse >> model & 1) as u16;
             }
         }
-        let providers = Providers { byte: byte.map(|byte| byte & 0x87), bit };
         let mut sets = Sets(sets);
         for (set, thin) in sets.0.as_flattened_mut().iter_mut().zip(thin.as_flattened()) {
-            for (set, thin) in set.iter_mut().zip(thin) {
-                *set &= thin & thin.rotate_left(7);
-            }
+            *set &= thin & thin.rotate_left(7);
         }
+        let providers = Providers { byte: byte.map(|byte| byte & 0x87), bit };
         let few = mask & mask.rotate_left(5) & mask.rotate_left(9);
-        let inputs = Inputs { rows, numbers, providers, sets, bits, masks: [mask, few] };
-        let plain = every_operation(Portable, &inputs);
-        let [x, y] = numbers;
-        let second = Portable.second_largest(x, y);
-        #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-        if let Machine::Avx2(lanes) = Machine::detect() {
-            prop_assert_eq!(every_operation(lanes, &inputs), plain.clone());
-            // What each lane saw: its largest number first.
-            let sorted = |pick: fn(u16, u16) -> u16| {
-                [0, 1].map(|row| core::array::from_fn(|lane| pick(x[row][lane], y[row][lane])))
-            };
-            let (firsts, seconds) = (sorted(u16::max), sorted(u16::min));
-            let wide = lanes.second_largest(lanes.load_two(&firsts), lanes.load_two(&seconds));
-            prop_assert_eq!(wide, second);
-        }
-        let mut sorted: Vec<_> = numbers.into_iter().flatten().flatten().collect();
-        sorted.sort_unstable();
-        prop_assert_eq!(second, sorted[62]);
-        let (rows, masks) = plain;
-        for model in 0..32 {
-            let holds = |mask: u32| mask >> model & 1 == 1;
-            let (row, lane) = place(model);
-            prop_assert_eq!(holds(masks[0]), x[row][lane] > y[row][lane]);
-            prop_assert_eq!(rows[row][lane], x[row][lane] * (bits >> model & 1) as u16);
-            let byte = usize::from(providers.byte[model]);
-            let allowed = byte < 8 && mask >> (8 * byte) & u64::from(providers.bit[model]) != 0;
-            prop_assert_eq!(holds(masks[1]), !allowed);
-            let (row, lane) = set_place(model);
-            let [low, high] = halves(few);
-            let [lower, upper] = inputs.sets.0;
-            let disjoint = lower[row][lane] & low == 0 && upper[row][lane] & high == 0;
-            prop_assert_eq!(holds(masks[2]), disjoint);
-        }
+        let inputs = Inputs { wild, numbers, providers, sets, bits, masks: [mask, few] };
+        on_each_machine!(check_numbers(&inputs));
+        on_each_machine!(check_masks(&inputs));
     }
 
     #[test]
     fn columns_hold_the_catalog(seed: u64, size in 0_usize..1_100) {
         let Case { models, .. } = Words(seed).case(size);
         let widths = Summary::of(&models).widths;
-        check_small(&models, &widths);
-        check_chunks(&models, &widths);
+        on_each_machine!(check_small(&models, &widths));
+        on_each_machine!(check_chunks(&models, &widths));
     }
 }
 
@@ -242,7 +236,7 @@ fn close(words: &mut Words, size: usize) -> Case {
     case
 }
 
-fn check_estimates(case: &Case) {
+fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
     let arithmetic = Arithmetic::new(&case.params, &case.input);
     let summary = Summary::of(&case.models);
     let Some(policy) = PolicyScale::new(&case.params, &summary.widths) else { return };
@@ -250,101 +244,131 @@ fn check_estimates(case: &Case) {
         return;
     }
     let scale = Scale::new(&arithmetic, &policy);
-    let small = &small(&case.models, &summary.widths)[0];
-    let estimate = Estimate::of(Portable, &scale, &small.block);
+    let small = &small::<L>(&case.models, &summary.widths)[0];
+    let Estimate { verdicts, margins } = Estimate::of(lanes, &scale, &small.block);
+    let margins = lanes.store(margins);
     let unit = 1_i128 << scale.unit;
     for (index, model) in case.models.iter().enumerate() {
         let exact = reference::terms(&case.params, model, &case.input);
         let bit = |bits: u32| bits >> index & 1 == 1;
         let over = exact.cost_microunits > case.input.budget_limit_microunits;
-        assert!(over || !bit(estimate.over_budget));
-        assert!(!over || bit(estimate.near_budget));
+        assert!(over || !bit(verdicts.over_budget));
+        assert!(!over || bit(verdicts.near_budget));
         let utility = i128::from(exact.utility_microunits);
-        assert!(utility <= 0 || !bit(estimate.worthless));
-        assert!(utility > 0 || !bit(estimate.worthy));
-        if bit(estimate.worthy) {
-            let (row, lane) = place(index);
-            let margin = i128::from(estimate.margins[row][lane]);
+        assert!(utility <= 0 || !bit(verdicts.worthless));
+        assert!(utility > 0 || !bit(verdicts.worthy));
+        if bit(verdicts.worthy) {
+            let margin = i128::from(margins[L::place(index)]);
             assert!(utility > (margin - i128::from(BELOW)) * unit);
             assert!(utility < (margin + i128::from(ABOVE)) * unit);
         }
     }
 }
 
+/// Columns and sets in the models' order.
 struct Inputs {
-    rows: [[u16; 16]; 4],
-    numbers: [[[u16; 16]; 2]; 2],
+    wild: [Column; 2],
+    numbers: [Column; 2],
     providers: Providers,
     sets: Sets,
     bits: u32,
     masks: [u64; 2],
 }
 
-fn every_operation<L: Lanes>(lanes: L, inputs: &Inputs) -> (Vec<[u16; 16]>, [u32; 5]) {
-    let [x, y] = [&inputs.numbers[0], &inputs.numbers[1]].map(|rows| lanes.load_two(rows));
-    let wild = lanes.load_two(&[inputs.rows[0], inputs.rows[1]]);
-    let difference = lanes.sub_two(x, y);
-    let [low, high] = lanes.select(x, inputs.bits);
-    let [larger, smaller] = lanes.sort(x[0], y[0]);
-    let rows = [
-        low,
-        high,
-        larger,
-        smaller,
-        lanes.splat(inputs.rows[0][0]),
-        lanes.share(x[0], y[1]),
-        lanes.add(x[0], y[1]),
-        lanes.sub(x[0], y[1]),
-    ];
-    let [mask, few] = inputs.masks;
-    let masks = [
-        lanes.above(x, y),
-        lanes.outside(&inputs.providers, mask),
-        lanes.disjoint(&inputs.sets, few),
-        lanes.above(difference, wild),
-        lanes.above(wild, difference),
-    ];
-    (rows.map(|row| lanes.store(row)).to_vec(), masks)
+/// What the models' column becomes in a machine's registers.
+fn load<L: Lanes>(lanes: L, numbers: &Column) -> L::Numbers {
+    let mut column = Column::default();
+    (0..BLOCK).for_each(|model| column[L::place(model)] = numbers[model]);
+    lanes.load(&column)
 }
 
-fn check_small(models: &[KernelModel], widths: &Widths) {
-    let blocks = small(models, widths);
+fn check_numbers<L: Lanes>(lanes: L, inputs: &Inputs) {
+    let [a, b] = &inputs.numbers;
+    let (x, y) = (load(lanes, a), load(lanes, b));
+    let [larger, smaller] = lanes.sort(x, y);
+    let saw = |numbers: L::Numbers, expected: fn(i32, i32) -> i32| {
+        let numbers = lanes.store(numbers);
+        for model in 0..BLOCK {
+            let expected = expected(a[model].into(), b[model].into());
+            assert_eq!(i32::from(numbers[L::place(model)] as i16), expected, "model {model}");
+        }
+    };
+    saw(x, |a, _| a);
+    saw(lanes.share(x, y), |a, b| (a * b + (1 << 14)) >> 15);
+    saw(lanes.add(x, y), |a, b| (a + b).min(i32::from(i16::MAX)));
+    saw(lanes.sub(x, y), |a, b| a - b);
+    saw(larger, i32::max);
+    saw(smaller, i32::min);
+    assert_eq!(lanes.store(lanes.splat(a[0])), [a[0]; BLOCK]);
+    let selected = lanes.store(lanes.select(x, inputs.bits));
+    for model in 0..BLOCK {
+        let chosen = (inputs.bits >> model & 1) as u16;
+        assert_eq!(selected[L::place(model)], a[model] * chosen, "model {model}");
+    }
+    let mut sorted = inputs.numbers.as_flattened().to_vec();
+    sorted.sort_unstable();
+    assert_eq!(lanes.second_largest(larger, smaller), sorted[2 * BLOCK - 2]);
+}
+
+fn check_masks<L: Lanes>(lanes: L, inputs: &Inputs) {
+    let Inputs { wild: [a, b], providers, sets: Sets([lower, upper]), masks: [mask, few], .. } =
+        inputs;
+    let above = lanes.above(load(lanes, a), load(lanes, b));
+    let outside = lanes.outside(providers, *mask);
+    let mut sets = Sets::default();
+    for model in 0..BLOCK {
+        sets.0[0][L::set_place(model)] = lower[model];
+        sets.0[1][L::set_place(model)] = upper[model];
+    }
+    let disjoint = lanes.disjoint(&sets, *few);
+    let [low, high] = halves(*few);
+    for model in 0..BLOCK {
+        let holds = |bits: u32| bits >> model & 1 == 1;
+        assert_eq!(holds(above), a[model] as i16 > b[model] as i16, "model {model}");
+        let byte = usize::from(providers.byte[model]);
+        let allowed = byte < 8 && mask >> (8 * byte) & u64::from(providers.bit[model]) != 0;
+        assert_eq!(holds(outside), !allowed, "model {model}");
+        let common = lower[model] & low != 0 || upper[model] & high != 0;
+        assert_eq!(holds(disjoint), !common, "model {model}");
+    }
+}
+
+fn check_small<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
+    let blocks = small::<L>(models, widths);
     assert_eq!(blocks.len(), models.len().div_ceil(BLOCK));
     for (index, model) in models.iter().enumerate() {
         let (small, index) = (&blocks[index / BLOCK], index % BLOCK);
         assert_eq!(small.enabled >> index & 1 == 1, model.enabled != 0);
-        let (row, lane) = set_place(index);
-        let set = |Sets([lower, upper]): &Sets| {
-            u64::from(lower[row][lane]) | u64::from(upper[row][lane]) << 32
-        };
+        let place = L::set_place(index);
+        let set =
+            |Sets([lower, upper]): &Sets| u64::from(lower[place]) | u64::from(upper[place]) << 32;
         assert_eq!(set(&small.lacking), !model.capabilities);
         assert_eq!(set(&small.regions), model.region_mask);
-        check_block(&small.block, index, model, widths);
+        check_block::<L>(&small.block, index, model, widths);
     }
 }
 
-fn check_chunks(models: &[KernelModel], widths: &Widths) {
-    let chunks = chunks(models, widths);
+fn check_chunks<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
+    let chunks = chunks::<L>(models, widths);
     assert_eq!(chunks.len(), models.len().div_ceil(CHUNK));
     for (index, model) in models.iter().enumerate() {
         let chunk = &chunks[index / CHUNK];
-        let (word, bit) = (index % CHUNK / WORD, index % WORD);
-        let set = |words: &Word| words[word] >> bit & 1 == 1;
+        let (block, bit) = (index % CHUNK / BLOCK, index % BLOCK);
+        let set = |models: &Bits| models.0[block] >> bit & 1 == 1;
         let mask = |planes: &Planes| {
             (0..64).fold(0_u64, |mask, plane| mask | u64::from(set(&planes[plane])) << plane)
         };
         assert_eq!(set(&chunk.enabled), model.enabled != 0);
         assert_eq!(mask(&chunk.capabilities), model.capabilities);
         assert_eq!(mask(&chunk.regions), model.region_mask);
-        check_block(&chunk.blocks[word][bit / BLOCK], bit % BLOCK, model, widths);
+        check_block::<L>(&chunk.blocks[block], bit, model, widths);
     }
 }
 
-fn check_block(block: &Block, index: usize, model: &KernelModel, widths: &Widths) {
-    let (row, lane) = place(index);
-    let check = |column: &[[u16; 16]; 2], value: u64, width: u32| {
+fn check_block<L: Lanes>(block: &Block, index: usize, model: &KernelModel, widths: &Widths) {
+    let check = |column: &Column, value: u64, width: u32| {
         let top = u128::from(value) << COLUMN_BITS >> width;
-        assert_eq!(u128::from(column[row][lane]), top & 0x7fff, "{value} of {width} bits");
+        assert_eq!(u128::from(column[L::place(index)]), top & 0x7fff, "{value} of {width} bits");
     };
     check(&block.quality, model.quality_bps.into(), BPS_WIDTH);
     check(&block.risk_ceiling, model.risk_ceiling_bps.into(), BPS_WIDTH);
