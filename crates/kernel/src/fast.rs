@@ -11,6 +11,7 @@
 
 mod columns;
 mod estimate;
+mod gates;
 mod lanes;
 mod scan;
 mod tally;
