@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     account::{Balances, TenantStatus},
     hold::Hold,
-    keys::{Limits, Request},
+    keys::Limits,
     ledger::Ledger,
     operation::{Call, HoldAction, LedgerOperation, TenantAction},
     outcome::{BudgetError, BudgetReservation, BudgetSettlement, TopUpResult},
@@ -131,11 +131,7 @@ impl BudgetEngine {
         tenant_id: &str,
         amount_microcents: i64,
     ) -> (BudgetReservation, Option<u64>) {
-        let Some(tenant) = self.ledger.store.by_name(tenant_id) else {
-            return (BudgetReservation::MissingTenant, None);
-        };
-        let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
-        self.ledger.ask(tenant, Request::Tenant(reserve), BudgetReservation::of)
+        self.ledger.try_reserve(self.ledger.store.by_name(tenant_id), amount_microcents)
     }
 
     /// Sets an amount aside in a guard that gives it back when dropped.
@@ -161,20 +157,13 @@ impl BudgetEngine {
     /// Spends `actual_microcents` of a hold and gives the rest back. More than the hold is taken
     /// from what remains, if that is enough.
     pub fn commit(&self, reservation_id: u64, actual_microcents: i64) -> BudgetSettlement {
-        let Some(tenant) = self.ledger.store.by_hold(reservation_id) else {
-            return BudgetSettlement::MissingReservation;
-        };
-        let commit = Request::Hold(reservation_id, HoldAction::Commit { actual_microcents });
-        self.ledger.ask(tenant, commit, BudgetSettlement::committed)
+        let tenant = self.ledger.store.by_hold(reservation_id);
+        self.ledger.commit(tenant, reservation_id, actual_microcents)
     }
 
     /// Gives a hold back.
     pub fn release(&self, reservation_id: u64) -> BudgetSettlement {
-        let Some(tenant) = self.ledger.store.by_hold(reservation_id) else {
-            return BudgetSettlement::MissingReservation;
-        };
-        let release = Request::Hold(reservation_id, HoldAction::Release);
-        self.ledger.ask(tenant, release, BudgetSettlement::released)
+        self.ledger.release(self.ledger.store.by_hold(reservation_id), reservation_id)
     }
 
     /// Creates a tenant, under a parent if one is named; leaves an existing one as it is.

@@ -5,6 +5,7 @@ use crate::{
     due::DueTenants,
     keys::{Answer, Limits, Record, Request, check_key},
     operation::{Call, HoldAction, LedgerOperation, TenantAction},
+    outcome::{BudgetReservation, BudgetSettlement},
     primitive::Mutex,
     refusal::{Applied, Barrier, ExpiredHold, Receipt, Refusal, RefusalReason},
     rules::{self, Scope},
@@ -88,6 +89,46 @@ impl Ledger {
         call: Call<'_>,
     ) -> Answer {
         self.on_path(tenant, |index, path| self.answer(index, path, request, call))
+    }
+
+    /// The answer with the scope of a refusal by name.
+    pub(crate) fn ask_in_full(
+        &self,
+        tenant: Address<'_>,
+        request: Request,
+        call: Call<'_>,
+    ) -> Result<Receipt, Refusal> {
+        let answer = self.ask_along(tenant, request, call);
+        answer.map_err(|barrier| self.refusal(tenant.cell.name(), barrier))
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_reserve(
+        &self,
+        tenant: Option<Address<'_>>,
+        amount_microcents: i64,
+    ) -> (BudgetReservation, Option<u64>) {
+        let Some(tenant) = tenant else { return (BudgetReservation::MissingTenant, None) };
+        let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
+        self.ask(tenant, Request::Tenant(reserve), BudgetReservation::of)
+    }
+
+    #[inline(always)]
+    pub(crate) fn commit(
+        &self,
+        tenant: Option<Address<'_>>,
+        hold: u64,
+        actual_microcents: i64,
+    ) -> BudgetSettlement {
+        let Some(tenant) = tenant else { return BudgetSettlement::MissingReservation };
+        let commit = Request::Hold(hold, HoldAction::Commit { actual_microcents });
+        self.ask(tenant, commit, BudgetSettlement::committed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn release(&self, tenant: Option<Address<'_>>, hold: u64) -> BudgetSettlement {
+        let Some(tenant) = tenant else { return BudgetSettlement::MissingReservation };
+        self.ask(tenant, Request::Hold(hold, HoldAction::Release), BudgetSettlement::released)
     }
 
     /// Runs a request at the time of its path, or gives the answer its key was given before.
@@ -184,8 +225,7 @@ impl Ledger {
         let request = Request::Open { parent: parent.map_or(ROOT, |it| it.index), initial };
         if let Some(tenant) = self.present(name) {
             drop(registry);
-            let answer = self.ask_along(tenant, request, call);
-            return answer.map_err(|barrier| self.refusal(name, barrier));
+            return self.ask_in_full(tenant, request, call);
         }
         if let Some(parent) = parent {
             self.admit_child(parent)
@@ -313,10 +353,9 @@ impl Ledger {
         action: &TenantAction,
         call: Call<'_>,
     ) -> Result<Receipt, Refusal> {
-        let missing = || RefusalReason::MissingTenant.into();
-        let found = self.store.by_name(tenant).ok_or_else(missing);
-        let answer = found.and_then(|found| self.ask_along(found, Request::Tenant(*action), call));
-        answer.map_err(|barrier| self.refusal(tenant, barrier))
+        let missing = || Refusal { scope: tenant.to_owned(), reason: RefusalReason::MissingTenant };
+        let found = self.store.by_name(tenant).ok_or_else(missing)?;
+        self.ask_in_full(found, Request::Tenant(*action), call)
     }
 
     pub(crate) fn settle_by_id(

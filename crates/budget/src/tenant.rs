@@ -44,6 +44,7 @@ impl std::fmt::Debug for Tenant {
     }
 }
 
+#[expect(clippy::must_use_candidate, reason = "the balances after it are there for who wants them")]
 impl Tenant {
     pub(crate) fn find(ledger: &Arc<Ledger>, name: &str) -> Option<Self> {
         let Address { index, .. } = ledger.store.by_name(name)?;
@@ -81,16 +82,18 @@ impl Tenant {
         self.read(|own| own.extras.as_ref().map_or(TenantStatus::Active, |extras| extras.status))
     }
 
+    fn ask_in_full(&self, request: Request, call: Call<'_>) -> Result<Receipt, Refusal> {
+        let missing =
+            || Refusal { scope: self.id().to_owned(), reason: RefusalReason::MissingTenant };
+        self.ledger.ask_in_full(self.address().ok_or_else(missing)?, request, call)
+    }
+
     /// [`BudgetEngine::perform`](crate::BudgetEngine::perform) on this tenant.
     ///
     /// # Errors
     /// The scope that refuses, the rule and its numbers. Nothing changes then.
     pub fn perform(&self, action: &TenantAction, call: Call<'_>) -> Result<Receipt, Refusal> {
-        let missing = || RefusalReason::MissingTenant.into();
-        let answer = self.address().ok_or_else(missing);
-        let answer = answer
-            .and_then(|address| self.ledger.ask_along(address, Request::Tenant(*action), call));
-        answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
+        self.ask_in_full(Request::Tenant(*action), call)
     }
 
     /// [`BudgetEngine::settle`](crate::BudgetEngine::settle) of a hold of this tenant; another
@@ -104,19 +107,13 @@ impl Tenant {
         action: &HoldAction,
         call: Call<'_>,
     ) -> Result<Receipt, Refusal> {
-        let missing = || RefusalReason::MissingTenant.into();
-        let answer = self.address().ok_or_else(missing);
-        let answer = answer
-            .and_then(|address| self.ledger.ask_along(address, Request::Hold(hold, *action), call));
-        answer.map_err(|barrier| self.ledger.refusal(self.id(), barrier))
+        self.ask_in_full(Request::Hold(hold, *action), call)
     }
 
     /// [`BudgetEngine::try_reserve`](crate::BudgetEngine::try_reserve) on this tenant.
     #[inline]
     pub fn try_reserve(&self, amount_microcents: i64) -> (BudgetReservation, Option<u64>) {
-        let Some(address) = self.address() else { return (BudgetReservation::MissingTenant, None) };
-        let reserve = TenantAction::Reserve { amount_microcents, deadline: None };
-        self.ledger.ask(address, Request::Tenant(reserve), BudgetReservation::of)
+        self.ledger.try_reserve(self.address(), amount_microcents)
     }
 
     /// [`BudgetEngine::hold`](crate::BudgetEngine::hold) on this tenant.
@@ -134,17 +131,13 @@ impl Tenant {
     /// tenant's hold is a missing one here.
     #[inline]
     pub fn commit(&self, reservation_id: u64, actual_microcents: i64) -> BudgetSettlement {
-        let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
-        let commit = Request::Hold(reservation_id, HoldAction::Commit { actual_microcents });
-        self.ledger.ask(address, commit, BudgetSettlement::committed)
+        self.ledger.commit(self.address(), reservation_id, actual_microcents)
     }
 
     /// [`BudgetEngine::release`](crate::BudgetEngine::release) of a hold of this tenant; another
     /// tenant's hold is a missing one here.
     #[inline]
     pub fn release(&self, reservation_id: u64) -> BudgetSettlement {
-        let Some(address) = self.address() else { return BudgetSettlement::MissingReservation };
-        let release = Request::Hold(reservation_id, HoldAction::Release);
-        self.ledger.ask(address, release, BudgetSettlement::released)
+        self.ledger.release(self.address(), reservation_id)
     }
 }
