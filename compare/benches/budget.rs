@@ -134,10 +134,27 @@ fn two_threads() {
     };
     scaling("2 threads on distinct tenants, by handle", &distinct);
     scaling("2 threads on one tenant, by handle", &same);
+    print_waits_header("reserve + commit, 2,000,000 of them", "");
+    print_waits("2 threads on one tenant", "", &waits_of_two(&same));
+    print_waits("2 threads on distinct tenants (control)", "", &waits_of_two(&distinct));
     let (a, b) = medians(ROUNDS, || run(2, &distinct), || run(2, &published));
     report("reserve + commit, 2 threads, distinct tenants", 2 * OPERATIONS, a, b);
     let (a, b) = medians(ROUNDS, || run(2, &same), || run(2, &published_same));
     report("reserve + commit, 2 threads, one tenant", 2 * OPERATIONS, a, b);
+}
+
+/// How long each operation takes when two threads do nothing else.
+fn waits_of_two(work: &(dyn Fn(usize) + Sync)) -> Vec<Duration> {
+    const OPERATIONS: u64 = 1_000_000;
+    let waits = std::sync::Mutex::new(Vec::new());
+    let timed_by = |worker: usize| {
+        let mine = (0..OPERATIONS).map(|_| timed(|| work(worker))).collect::<Vec<_>>();
+        waits.lock().unwrap().extend(mine);
+    };
+    on_threads(2, 1, &timed_by);
+    let mut waits = waits.into_inner().unwrap();
+    waits.sort();
+    waits
 }
 
 fn resident_bytes() -> u64 {
@@ -177,6 +194,60 @@ fn million_tenants() {
         || on_random_names(OPERATIONS, &mut other, on_theirs),
     );
     report("reserve + commit, 1,000,000 tenants, by name", OPERATIONS, a, b);
+    what_memory_allows(OPERATIONS, b);
+}
+
+/// What the published side's time is of trips to memory alone, each to a place that the one before
+/// names: a bound for any ledger that has to make as many.
+fn what_memory_allows(operations: u64, theirs: Duration) {
+    let memory = Memory::new();
+    for trips in 1..=3 {
+        let mut times: Vec<_> = (0..ROUNDS).map(|_| memory.visit(trips, operations)).collect();
+        times.sort();
+        let what = format!("{trips} dependent trips to as much memory, nothing else");
+        report(&what, operations, times[ROUNDS / 2], theirs);
+    }
+}
+
+/// A table of names of 8 MiB, tenants of two cache lines each, a table by tenant of 4 MiB.
+struct Memory {
+    names: Vec<u32>,
+    tenants: Vec<[u64; 16]>,
+    by_tenant: Vec<u32>,
+}
+
+impl Memory {
+    const TENANTS: u64 = 1_000_000;
+
+    fn new() -> Self {
+        let mut words = Words(3);
+        let names = (0..1 << 21).map(|_| words.below(Self::TENANTS) as u32).collect();
+        let by_tenant = (0..Self::TENANTS as u32).collect();
+        // Not all zeros, which would be one page shared by all.
+        let tenant = std::array::from_fn(|i| i as u64);
+        Self { names, tenants: vec![tenant; Self::TENANTS as usize], by_tenant }
+    }
+
+    /// The first place of an operation depends on the operation before, as after taking a lock.
+    fn visit(&self, trips: usize, operations: u64) -> Duration {
+        let mut words = Words(4);
+        let places: Vec<usize> =
+            (0..operations).map(|_| words.below(self.names.len() as u64) as usize).collect();
+        let nothing = black_box(0);
+        timed(|| {
+            let mut carried = 0;
+            for place in places {
+                let mut tenant = self.names[place ^ carried] as usize;
+                if trips >= 2 {
+                    tenant ^= self.tenants[tenant][0] as usize;
+                }
+                if trips >= 3 {
+                    tenant = self.by_tenant[tenant] as usize;
+                }
+                carried = tenant & nothing;
+            }
+        })
+    }
 }
 
 /// Asks tenants drawn at random of a million. A service has just read the name it asks for, so
@@ -249,16 +320,7 @@ fn stalls() {
     };
     let other = BudgetEngine::new();
     names.iter().for_each(|name| other.ensure_tenant(name, PLENTY));
-    println!(
-        "{:<58} {:>9} {:>6} {:>8} {:>8} {:>9} {:>8}",
-        "reserve + commit (us), beside snapshots of 100,000 tenants",
-        "snapshots",
-        "p50",
-        "p99",
-        "p99.9",
-        "longest",
-        "> 100 us"
-    );
+    print_waits_header("reserve + commit, beside snapshots of 100,000 tenants", "snapshots");
     let rows: [(&str, &(dyn Fn() + Sync), &dyn Fn(usize)); 4] = [
         ("ours, of this ledger", &|| drop(black_box(ours.snapshot())), &on_ours),
         ("ours, of another ledger (control)", &|| drop(black_box(other.snapshot())), &on_ours),
@@ -271,17 +333,34 @@ fn stalls() {
     ];
     for (who, snapshot, operation) in rows {
         let (taken, waits) = waits(snapshot, operation);
-        let us = |wait: Duration| wait.as_nanos() as f64 / 1e3;
-        let at = |share: f64| us(waits[((waits.len() - 1) as f64 * share) as usize]);
-        let long = waits.iter().filter(|wait| us(**wait) > 100.0).count();
-        println!(
-            "{who:<58} {taken:>9} {:>6.2} {:>8.2} {:>8.1} {:>9.1} {long:>8}",
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(1.0)
-        );
+        print_waits(who, &taken.to_string(), &waits);
     }
+}
+
+fn print_waits_header(what: &str, count: &str) {
+    println!(
+        "{:<58} {count:>9} {:>6} {:>8} {:>8} {:>9} {:>8}",
+        format!("{what} (us)"),
+        "p50",
+        "p99",
+        "p99.9",
+        "longest",
+        "> 100 us"
+    );
+}
+
+/// A row for waits in ascending order.
+fn print_waits(who: &str, count: &str, waits: &[Duration]) {
+    let us = |wait: Duration| wait.as_nanos() as f64 / 1e3;
+    let at = |share: f64| us(waits[((waits.len() - 1) as f64 * share) as usize]);
+    let long = waits.iter().filter(|wait| us(**wait) > 100.0).count();
+    println!(
+        "{who:<58} {count:>9} {:>6.2} {:>8.2} {:>8.1} {:>9.1} {long:>8}",
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
 }
 
 fn waits(snapshot: &(dyn Fn() + Sync), operation: &dyn Fn(usize)) -> (u64, Vec<Duration>) {

@@ -62,28 +62,31 @@ impl<T> ShortMutex<T> {
         let _locked = self.0.is_locked();
     }
 
-    /// Two cores that take turns on every operation pay for moving the cache lines each time.
-    /// Waiting a growing while, without touching the lock, lets the holder do several operations in
-    /// between. Long runs of the pause instruction are avoided: a hypervisor takes them for a deadlock
-    /// and takes the core away. A holder that was descheduled is waited for by giving it
-    /// the core, then asleep.
+    /// Moving the tenant's cache lines to another core takes as long as dozens of operations, and a
+    /// waiter that looks at the lock moves them. So it looks once in a few microseconds, and the holder
+    /// does hundreds of operations in between; nobody hands the lock over. Each look finds it free
+    /// about every second time, also under a holder that takes it again at once. Longer runs of
+    /// the pause instruction are taken for a deadlock by a hypervisor, which then takes the core away.
+    /// A holder that was descheduled is waited for by giving it the core, then asleep.
     #[cold]
     fn lock_contended(&self) -> ShortGuard<'_, T> {
-        const SPINS_LOG2: std::ops::Range<u32> = 3..7;
-        const YIELDS: u32 = 64;
+        /// Looks at the lock after pauses (a few microseconds each), then after yields.
+        const PAUSED: u32 = 32;
+        const YIELDED: u32 = 64;
         const NAP: std::time::Duration = std::time::Duration::from_micros(50);
-        let (mut waits, mut yields) = (SPINS_LOG2, 0..YIELDS);
+        let mut looks = 0;
         loop {
-            if let Some(spins_log2) = waits.next() {
-                (0..1_u32 << spins_log2).for_each(|_| std::hint::spin_loop());
-            } else if yields.next().is_some() {
-                std::thread::yield_now();
+            if looks < PAUSED {
+                (0..150).for_each(|_| std::hint::spin_loop());
+            } else if looks < PAUSED + YIELDED {
+                (0..8).for_each(|_| std::thread::yield_now());
             } else {
                 std::thread::sleep(NAP);
             }
             if let Some(guard) = self.0.try_lock() {
                 return guard;
             }
+            looks = (looks + 1).min(PAUSED + YIELDED);
         }
     }
 }

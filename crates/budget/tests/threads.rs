@@ -60,6 +60,25 @@ mod threads {
         assert_eq!(engine.remaining_microcents("scarce"), Some(0));
     }
 
+    /// The lock of a tenant goes to whoever finds it free, which is somebody else most of the time.
+    #[test]
+    fn who_waits_gets_a_turn_beside_one_who_never_stops() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("shared", 2);
+        let done = AtomicBool::new(false);
+        let one_turn = || engine.hold("shared", 1).map(drop).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    one_turn();
+                }
+            });
+            (0..ROUNDS).for_each(|_| one_turn());
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(engine.remaining_microcents("shared"), Some(2));
+    }
+
     /// One thread adds to `first` and then to `second`, so at no instant has `second` more.
     #[test]
     fn a_snapshot_never_shows_an_effect_without_its_cause() {
