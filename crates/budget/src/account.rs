@@ -56,7 +56,7 @@ pub(crate) struct Account {
     pub(crate) remaining: i64,
     pub(crate) reserved: i64,
     pub(crate) committed: i64,
-    /// The next hold id, or a multiple of the block size when a block has to be fetched first.
+    /// The next hold id, or one that is never given when a spare block has to be taken first.
     pub(crate) next_hold: u64,
     /// The snapshot epoch this account was last seen in.
     pub(crate) epoch: u32,

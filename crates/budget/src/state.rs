@@ -12,7 +12,7 @@ use crate::{
     keys::Limits,
     operation::{HoldAction, OverrunPolicy, TenantAction},
     refusal::{Receipt, Refusal},
-    store::MAX_BLOCK,
+    store::MAX_NUMBER,
     window::Window,
 };
 
@@ -50,8 +50,10 @@ pub struct LedgerState {
     pub schema_version: String,
     /// How long and how many idempotency keys are kept.
     pub limits: Limits,
-    /// The next block of 1,048,576 hold ids that a tenant will be given.
-    pub next_hold_block: u64,
+    /// The number of the next tenant.
+    pub next_number: u64,
+    /// The next spare block of hold ids.
+    pub next_spare: u64,
     /// By the bytes of their ids.
     pub tenants: Vec<TenantState>,
 }
@@ -64,6 +66,8 @@ pub struct TenantState {
     pub tenant_id: String,
     /// The tenant it belongs to.
     pub parent_id: Option<String>,
+    /// Tenants are numbered as they are opened. Gives a tenant its first block of hold ids.
+    pub number: u64,
     /// Whether it takes new holds.
     pub status: TenantStatus,
     /// Everything ever granted.
@@ -84,7 +88,7 @@ pub struct TenantState {
     pub overrun_policy: OverrunPolicy,
     /// The latest time seen.
     pub clock: u64,
-    /// The next hold id; a multiple of the block size asks for a new block.
+    /// The next hold id; a multiple of the block size (4,194,304) asks for a spare block.
     pub next_hold: u64,
     /// By kind and length.
     pub windows: Vec<WindowState>,
@@ -208,8 +212,11 @@ pub enum StateError {
         /// What the state says.
         found: i128,
     },
-    /// A parent that is not there, or is the tenant itself by some way, or too many levels up.
-    #[error("tenant {tenant_id:?} has no parent {parent_id:?} within the levels of a ledger")]
+    /// A parent that is not there, was opened later, or is too many levels down.
+    #[error(
+        "tenant {tenant_id:?} has no parent {parent_id:?} that was opened before it, \
+         within the levels of a ledger"
+    )]
     Parent {
         /// Whose.
         tenant_id: String,
@@ -224,11 +231,23 @@ pub enum StateError {
         /// The id.
         hold: u64,
     },
+    /// Tenants have the numbers before the next one, without gaps.
+    #[error("tenant {tenant_id:?} has number {found}, where {expected} is expected")]
+    Number {
+        /// Whose, by number.
+        tenant_id: String,
+        /// The number that comes here.
+        expected: u64,
+        /// What the state says.
+        found: u64,
+    },
     /// So many hold ids have been given out that there are none to go on with.
-    #[error("next hold block {next_hold_block} leaves no hold ids: it is above {MAX_BLOCK}")]
-    HoldBlock {
-        /// The block.
-        next_hold_block: u64,
+    #[error("{member} {value} leaves no hold ids: it is above {MAX_NUMBER}")]
+    NoHoldIds {
+        /// The member.
+        member: &'static str,
+        /// Its value.
+        value: u64,
     },
     /// A ledger holds fewer tenants.
     #[error("{tenants} tenants are more than a ledger holds")]

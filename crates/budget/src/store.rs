@@ -17,17 +17,21 @@ use crate::{
 /// The longest chain of tenant, parent, grandparent and so on.
 pub const MAX_DEPTH: usize = 8;
 
-/// A tenant takes hold ids from the ledger in blocks of this many, so that tenants do not meet at a
-/// common counter. The block of an id tells its tenant.
-const BLOCK_LOG2: u32 = 20;
+/// Hold ids come in blocks of this many, so that tenants do not meet at a common counter. Block `2n`
+/// is that of the tenant with number `n`, so that an id leads to its tenant without a table as large
+/// as the ledger; odd blocks are spares, for tenants whose ids are used up. The first id of a block
+/// is never given: a tenant whose next id that would be takes a spare block first.
+const BLOCK_LOG2: u32 = 22;
+const PAIR_LOG2: u32 = BLOCK_LOG2 + 1;
 /// Chunks of the arenas; small under loom, where every slot of a chunk is a modelled object.
 const CELLS_LOG2: u32 = if cfg!(loom) { 1 } else { 8 };
-const BLOCKS_LOG2: u32 = if cfg!(loom) { 1 } else { 12 };
+const SPARES_LOG2: u32 = if cfg!(loom) { 1 } else { 12 };
 /// Hold ids are below this: bit 63 marks a snapshot version.
 const ID_LIMIT: u64 = 1 << 63;
-/// The highest block a ledger goes on from: half of the ids, like
-/// [`MAX_SNAPSHOT_VERSION`](crate::MAX_SNAPSHOT_VERSION).
-pub(crate) const MAX_BLOCK: u64 = ID_LIMIT >> (BLOCK_LOG2 + 1);
+/// The highest number of a tenant, and of a spare block, that a ledger goes on from: half of the ids,
+/// like [`MAX_SNAPSHOT_VERSION`](crate::MAX_SNAPSHOT_VERSION).
+pub(crate) const MAX_NUMBER: u64 = ID_LIMIT >> (PAIR_LOG2 + 1);
+const _: () = assert!(MAX_NUMBER + (1 << 33) < ID_LIMIT >> PAIR_LOG2, "no process uses them up");
 
 /// One tenant. Two cache lines, which no other tenant shares; the lock and what a reserve + commit
 /// changes are in the first.
@@ -76,12 +80,14 @@ pub(crate) struct Address<'c> {
 pub(crate) struct Store {
     cells: Arena<Cell, CELLS_LOG2>,
     names: Names,
-    /// Account index + 1 by block of hold ids, counted from `first_block`.
-    blocks: Arena<AtomicU32, BLOCKS_LOG2>,
-    first_block: AtomicU64,
-    /// Account index by earlier blocks, where a state the ledger was built from still knew them.
-    earlier_blocks: BTreeMap<u64, u32>,
-    next_block: AtomicU64,
+    /// What a tenant's number is above its index.
+    offset: AtomicU64,
+    /// Account index + 1 by spare block, counted from `first_spare`.
+    spares: Arena<AtomicU32, SPARES_LOG2>,
+    first_spare: AtomicU64,
+    /// Account index by earlier spares, where a state the ledger was built from still knew them.
+    earlier_spares: BTreeMap<u64, u32>,
+    next_spare: AtomicU64,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) cut: Cut,
 }
@@ -91,9 +97,21 @@ pub(crate) type Path<'p, 'c> = &'p mut [Locked<'c>];
 /// An account, locked.
 pub(crate) type Locked<'c> = ShortGuard<'c, Account>;
 
-/// The block after the one that a tenant with this next hold id was given last.
-pub(crate) fn block_after(next_hold: u64) -> u64 {
-    next_hold.div_ceil(1 << BLOCK_LOG2)
+/// The spare after the one that a tenant with this next hold id was given last, if it was.
+pub(crate) fn spare_after(next_hold: u64) -> Option<u64> {
+    let last = next_hold.checked_sub(1)?;
+    Some(spare(last)? + 1)
+}
+
+/// Which spare an id is from, if it is from one.
+#[inline(always)]
+fn spare(id: u64) -> Option<u64> {
+    (!(id >> BLOCK_LOG2).is_multiple_of(2)).then_some(id >> PAIR_LOG2)
+}
+
+/// Whether it is an id at all that is never given.
+pub(crate) fn is_never_given(id: u64) -> bool {
+    id.is_multiple_of(1 << BLOCK_LOG2)
 }
 
 /// Where a tenant's hold ids come from.
@@ -106,8 +124,8 @@ impl HoldIds<'_> {
     /// The next id of the tenant. Ids rise within a tenant and are never given twice.
     #[inline(always)]
     pub(crate) fn take(self, tenant: &mut Account) -> Option<u64> {
-        if tenant.next_hold.is_multiple_of(1 << BLOCK_LOG2) {
-            tenant.next_hold = self.store.take_block(self.index)?;
+        if is_never_given(tenant.next_hold) {
+            tenant.next_hold = self.store.take_spare(self.index)?;
         }
         let id = tenant.next_hold;
         tenant.next_hold += 1;
@@ -134,15 +152,21 @@ impl Store {
         })
     }
 
-    /// The tenant that was given the block of this hold id.
+    /// The tenant that this hold id is from, if it was given: that shows when its holds are looked at.
     #[inline(always)]
     pub(crate) fn by_hold(&self, id: u64) -> Option<Address<'_>> {
-        let block = id >> BLOCK_LOG2;
-        let first = self.first_block.load(Ordering::Acquire);
-        let Some(number) = block.checked_sub(first) else {
-            return self.address(*self.earlier_blocks.get(&block)?);
+        if let Some(spare) = spare(id) {
+            return self.by_spare(spare);
+        }
+        let index = (id >> PAIR_LOG2).checked_sub(self.offset.load(Ordering::Acquire))?;
+        self.address(u32::try_from(index).ok()?)
+    }
+
+    fn by_spare(&self, spare: u64) -> Option<Address<'_>> {
+        let Some(place) = spare.checked_sub(self.first_spare.load(Ordering::Acquire)) else {
+            return self.address(*self.earlier_spares.get(&spare)?);
         };
-        let owner = self.blocks.get(u32::try_from(number).ok()?)?;
+        let owner = self.spares.get(u32::try_from(place).ok()?)?;
         self.address(owner.load(Ordering::Acquire).checked_sub(1)?)
     }
 
@@ -203,43 +227,56 @@ impl Store {
         HoldIds { store: self, index }
     }
 
+    /// The number that the tenant at `index` has, or will have.
+    pub(crate) fn number(&self, index: u32) -> u64 {
+        self.offset.load(Ordering::Acquire) + u64::from(index)
+    }
+
+    /// A spare above the tenant's own block, so that the ids of a tenant rise.
     #[cold]
-    fn take_block(&self, index: u32) -> Option<u64> {
-        let block = self.next_block.fetch_add(1, Ordering::AcqRel);
-        let number = u32::try_from(block - self.first_block.load(Ordering::Acquire)).ok()?;
-        let first_id = block.checked_mul(1 << BLOCK_LOG2).filter(|id| *id < ID_LIMIT)?;
-        self.blocks.get_or_grow(number)?.store(index + 1, Ordering::Release);
-        // No hold has id 0.
-        Some(first_id.max(1))
+    fn take_spare(&self, index: u32) -> Option<u64> {
+        self.next_spare.fetch_max(self.number(index), Ordering::AcqRel);
+        let spare = self.next_spare.fetch_add(1, Ordering::AcqRel);
+        let place = u32::try_from(spare - self.first_spare()).ok()?;
+        self.spares.get_or_grow(place)?.store(index + 1, Ordering::Release);
+        Some((2 * spare + 1) << BLOCK_LOG2 | 1)
     }
 
-    /// An id above every one given so far.
-    pub(crate) fn id_bound(&self) -> u64 {
-        (self.next_block.load(Ordering::Acquire) << BLOCK_LOG2).clamp(1, ID_LIMIT - 1)
+    /// An id above every one given so far, of this many accounts.
+    pub(crate) fn id_bound(&self, accounts: u32) -> u64 {
+        let pairs = self.number(accounts).max(self.next_spare.load(Ordering::Acquire));
+        (pairs << PAIR_LOG2).max(1)
     }
 
-    /// Ids below `bound` will not be given. No block may be in use; the registry is locked.
-    pub(crate) fn skip_ids_below(&self, bound: u64) {
-        self.skip_blocks_below(bound.div_ceil(1 << BLOCK_LOG2));
+    /// Ids below `bound`, and those given so far, will not be given to the tenants added from here on.
+    /// There are no others any more; the registry is locked.
+    pub(crate) fn skip_ids_below(&self, registry: &Registry, bound: u64) {
+        let pairs = bound.max(self.id_bound(registry.accounts)).div_ceil(1 << PAIR_LOG2);
+        self.go_on_from(registry, pairs, pairs);
     }
 
-    /// The same by block.
-    pub(crate) fn skip_blocks_below(&self, block: u64) {
-        let block = block.max(self.next_block.load(Ordering::Acquire));
-        self.first_block.store(block, Ordering::Release);
-        self.next_block.store(block, Ordering::Release);
+    /// The number of the next tenant, and the next spare.
+    pub(crate) fn go_on_from(&self, registry: &Registry, number: u64, spare: u64) {
+        self.offset.store(number - u64::from(registry.accounts), Ordering::Release);
+        self.first_spare.store(spare, Ordering::Release);
+        self.next_spare.store(spare, Ordering::Release);
     }
 
-    /// Blocks below this were given out before this ledger began or was restored.
-    pub(crate) fn first_block(&self) -> u64 {
-        self.first_block.load(Ordering::Acquire)
+    /// Spares below this were given out before this ledger began or was restored.
+    pub(crate) fn first_spare(&self) -> u64 {
+        self.first_spare.load(Ordering::Acquire)
     }
 
     /// Goes on with the hold ids of a state, in a store nobody else has seen. False when the block
     /// of `id` belongs to another tenant or has not been given out.
     pub(crate) fn adopt_id(&mut self, id: u64, index: u32) -> bool {
-        let block = id >> BLOCK_LOG2;
-        block < self.first_block() && *self.earlier_blocks.entry(block).or_insert(index) == index
+        match spare(id) {
+            None => id >> PAIR_LOG2 == self.number(index),
+            Some(spare) if spare < self.first_spare() => {
+                *self.earlier_spares.entry(spare).or_insert(index) == index
+            }
+            Some(_) => false,
+        }
     }
 
     /// Whether that many more tenants can be added.
@@ -258,7 +295,10 @@ impl Store {
         let cell = (index < MAX_INDEX).then(|| self.cells.get_or_grow(index)).flatten();
         let cell = cell.ok_or(full)?;
         let _first_time = cell.name.set(name.into());
-        cell.account.lock().epoch = self.cut.epoch();
+        let mut account = cell.account.lock();
+        account.epoch = self.cut.epoch();
+        account.next_hold = self.number(index) << PAIR_LOG2 | 1;
+        drop(account);
         registry.accounts += 1;
         Ok(Address { index, cell })
     }

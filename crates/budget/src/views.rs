@@ -16,8 +16,8 @@ pub(crate) struct Views {
     last_version: u64,
     /// Accounts by the bytes of their tenants' names.
     order: Vec<u32>,
-    /// Accounts below this index are in `order`, or have been replaced.
-    ordered: u32,
+    /// Accounts below this index are in `order`, or have been replaced: after a cut, those there were at it.
+    pub(crate) ordered: u32,
     /// The committed total of the last certificate.
     certified: i128,
 }
@@ -39,7 +39,7 @@ impl Ledger {
     fn next_snapshot(&self, views: &mut Views) -> BudgetSnapshot {
         let seen = self.look(views);
         let next = (views.last_version & !SNAPSHOT_VERSION_TAG) + 1;
-        views.last_version = self.store.id_bound().max(next) | SNAPSHOT_VERSION_TAG;
+        views.last_version = self.store.id_bound(views.ordered).max(next) | SNAPSHOT_VERSION_TAG;
         BudgetSnapshot { version: views.last_version, ..seen }
     }
 
@@ -124,6 +124,7 @@ impl Ledger {
             .rev()
             .filter_map(|index| Some(self.store.address(index)?.cell.lock()))
             .collect();
+        self.store.skip_ids_below(&registry, snapshot.version & !SNAPSHOT_VERSION_TAG);
         for tenant in &snapshot.tenants {
             let Ok(address) = self.store.add(&mut registry, &tenant.tenant_id) else { continue };
             let mut account = address.cell.lock();
@@ -139,7 +140,6 @@ impl Ledger {
         for index in replaced..registry.accounts {
             self.store.publish(&mut registry, index);
         }
-        self.store.skip_ids_below(snapshot.version & !SNAPSHOT_VERSION_TAG);
         *views = Views {
             last_version: views.last_version.max(snapshot.version),
             order: Vec::new(),

@@ -181,10 +181,15 @@ mod extremes {
 
     #[test]
     fn a_state_whose_hold_ids_are_used_up_is_refused() {
-        for next_hold_block in [u64::MAX, 1 << 62, 1 << 44] {
-            let mut state = windowed();
-            state.next_hold_block = next_hold_block;
-            assert!(BudgetEngine::from_state(&state).is_err(), "{next_hold_block}");
+        for value in [u64::MAX, 1 << 62, (1 << 39) + 1] {
+            let refused = |change: fn(&mut LedgerState, u64)| {
+                let mut state = windowed();
+                change(&mut state, value);
+                BudgetEngine::from_state(&state).unwrap_err()
+            };
+            let no_hold_ids = |member| StateError::NoHoldIds { member, value };
+            assert_eq!(refused(|s, value| s.next_number = value), no_hold_ids("next_number"));
+            assert_eq!(refused(|s, value| s.next_spare = value), no_hold_ids("next_spare"));
         }
     }
 

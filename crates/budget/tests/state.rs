@@ -117,7 +117,22 @@ mod replay {
             refused(|s| s.tenants[1].holds[0].hold = 9_999_999),
             StateError::HoldId { hold: 9_999_999, .. }
         ));
-        assert!(matches!(refused(|s| s.next_hold_block = 0), StateError::HoldId { .. }));
+        assert!(matches!(
+            refused(|s| s.next_number += 1),
+            StateError::Number { expected: 1, found: 0, .. }
+        ));
+        assert!(matches!(
+            refused(|s| s.tenants[1].number = 2),
+            StateError::Number { expected: 1, found: 2, .. }
+        ));
+        assert!(matches!(refused(|s| s.tenants[2].next_hold = 0), StateError::HoldId { .. }));
+        assert!(matches!(
+            refused(|s| {
+                let [org, team, ..] = &mut *s.tenants else { return };
+                std::mem::swap(&mut org.number, &mut team.number);
+            }),
+            StateError::Parent { .. }
+        ));
         assert!(matches!(refused(|s| s.tenants.swap(0, 1)), StateError::NotCanonical { .. }));
         assert!(matches!(
             refused(|s| s.tenants[1].keys.swap(0, 1)),

@@ -63,7 +63,7 @@ mod vectors {
         assert_eq!(
             snapshot,
             concat!(
-                r#"{"version":9223372036854775809,"tenants":[{"tenant_id":"a","initial_microcents":20,"#,
+                r#"{"version":9223372036871553024,"tenants":[{"tenant_id":"a","initial_microcents":20,"#,
                 r#""remaining_microcents":20,"reserved_microcents":0,"committed_microcents":0},"#,
                 r#"{"tenant_id":"b","initial_microcents":10,"remaining_microcents":10,"#,
                 r#""reserved_microcents":0,"committed_microcents":0}],"active_reservations":0,"#,

@@ -12,7 +12,7 @@ use crate::{
     keys::{Keys, Record, Request},
     ledger::Ledger,
     refusal::Barrier,
-    store::{MAX_BLOCK, MAX_DEPTH, Store},
+    store::{MAX_DEPTH, MAX_NUMBER, Registry, Store, is_never_given},
     window::Meter,
 };
 
@@ -34,8 +34,9 @@ impl BudgetEngine {
         }
         state.tenants.iter().try_for_each(check_amounts)?;
         check_hierarchy(&state.tenants)?;
-        if state.next_hold_block > MAX_BLOCK {
-            return Err(StateError::HoldBlock { next_hold_block: state.next_hold_block });
+        let next = [("next_number", state.next_number), ("next_spare", state.next_spare)];
+        if let Some((member, value)) = next.into_iter().find(|(_, value)| *value > MAX_NUMBER) {
+            return Err(StateError::NoHoldIds { member, value });
         }
         let ledger = build(state)?;
         // One check for order, repetition and everything else a ledger would have written otherwise.
@@ -144,55 +145,58 @@ fn check_hierarchy(tenants: &[TenantState]) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Indexes and parents by tenant name, as they are given out.
-type Placed<'s> = HashMap<&'s str, (u32, Option<&'s str>)>;
+/// Where a tenant was put.
+struct Place<'s> {
+    index: u32,
+    parent: Option<&'s str>,
+    level: usize,
+}
+
+/// By tenant name.
+type Placed<'s> = HashMap<&'s str, Place<'s>>;
 
 fn build(state: &LedgerState) -> Result<Ledger, StateError> {
     let mut ledger = Ledger { limits: state.limits, ..Ledger::default() };
-    ledger.store.skip_blocks_below(state.next_hold_block);
+    // A parent was opened before its children, and has a lower number.
+    let mut tenants: Vec<&TenantState> = state.tenants.iter().collect();
+    tenants.sort_by_key(|tenant| tenant.number);
+    let first = state.next_number.saturating_sub(tenants.len() as u64);
+    ledger.store.go_on_from(&Registry::default(), first, state.next_spare);
     let mut placed = Placed::new();
-    let mut named = Vec::with_capacity(state.tenants.len());
-    let mut waiting: Vec<&TenantState> = state.tenants.iter().collect();
-    // A parent has to be there before its children: one level at a time.
-    for _ in 0..MAX_DEPTH {
-        let is_ready = |tenant: &&TenantState| {
-            tenant.parent_id.as_deref().is_none_or(|parent| placed.contains_key(parent))
-        };
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ready);
-        for tenant in ready {
-            named.push((tenant, place(&mut ledger, tenant, &mut placed, state.tenants.len())?));
+    for (expected, tenant) in (first..state.next_number).zip(&tenants) {
+        if tenant.number != expected {
+            let (tenant_id, found) = (tenant.tenant_id.clone(), tenant.number);
+            return Err(StateError::Number { tenant_id, expected, found });
         }
-        waiting = rest;
-    }
-    if let Some(tenant) = waiting.first() {
-        let tenant_id = tenant.tenant_id.clone();
-        let parent_id = tenant.parent_id.clone().unwrap_or_default();
-        return Err(StateError::Parent { tenant_id, parent_id });
+        place(&ledger.store, tenant, &mut placed, tenants.len())?;
     }
     // Only now: a remembered request to open a tenant may name any other as its parent.
-    for (tenant, index) in named {
+    for (index, tenant) in (0..).zip(tenants) {
         fill(&mut ledger, tenant, index, &placed)?;
     }
     Ok(ledger)
 }
 
-/// Gives a tenant its index.
+/// Gives a tenant the next index.
 fn place<'s>(
-    ledger: &mut Ledger,
+    store: &Store,
     tenant: &'s TenantState,
     placed: &mut Placed<'s>,
     tenants: usize,
-) -> Result<u32, StateError> {
+) -> Result<(), StateError> {
     let parent = tenant.parent_id.as_deref();
-    let index = {
-        let mut registry = ledger.store.registry.lock();
-        let added = ledger.store.add(&mut registry, &tenant.tenant_id);
-        let index = added.map_err(|_| StateError::TooManyTenants { tenants })?.index;
-        ledger.store.publish(&mut registry, index);
-        index
+    let level = parent.map_or(Some(1), |parent| Some(placed.get(parent)?.level + 1));
+    let Some(level) = level.filter(|level| *level <= MAX_DEPTH) else {
+        let tenant_id = tenant.tenant_id.clone();
+        let parent_id = parent.unwrap_or_default().to_owned();
+        return Err(StateError::Parent { tenant_id, parent_id });
     };
-    placed.insert(&tenant.tenant_id, (index, parent));
-    Ok(index)
+    let mut registry = store.registry.lock();
+    let added = store.add(&mut registry, &tenant.tenant_id);
+    let index = added.map_err(|_| StateError::TooManyTenants { tenants })?.index;
+    store.publish(&mut registry, index);
+    placed.insert(&tenant.tenant_id, Place { index, parent, level });
+    Ok(())
 }
 
 /// Puts into a tenant what its state says.
@@ -215,7 +219,6 @@ fn fill(
 
 /// The ids whose tenant has to stay known, and that they were given to it.
 fn adopt_ids(store: &mut Store, tenant: &TenantState, index: u32) -> Result<(), StateError> {
-    let last = tenant.next_hold.checked_sub(1);
     let holds = tenant.holds.iter().map(|hold| hold.hold);
     let requests = tenant.keys.iter().filter_map(|kept| match kept.request {
         RequestState::Hold { hold, .. } => Some(hold),
@@ -223,17 +226,18 @@ fn adopt_ids(store: &mut Store, tenant: &TenantState, index: u32) -> Result<(), 
     });
     let ids: BTreeSet<u64> = holds.chain(requests).collect();
     let wrong = |hold| StateError::HoldId { tenant_id: tenant.tenant_id.clone(), hold };
-    if let Some(hold) = ids.iter().find(|id| **id == 0 || last.is_none_or(|last| **id > last)) {
+    let last = tenant.next_hold.checked_sub(1).ok_or_else(|| wrong(tenant.next_hold))?;
+    if let Some(hold) = ids.iter().find(|id| is_never_given(**id) || **id > last) {
         return Err(wrong(*hold));
     }
-    match ids.into_iter().chain(last).find(|id| !store.adopt_id(*id, index)) {
+    match ids.into_iter().chain([last]).find(|id| !store.adopt_id(*id, index)) {
         None => Ok(()),
         Some(hold) => Err(wrong(hold)),
     }
 }
 
 fn account(tenant: &TenantState, placed: &Placed<'_>) -> Account {
-    let index_of = |name: Option<&str>| Some(placed.get(name?)?.0);
+    let index_of = |name: Option<&str>| Some(placed.get(name?)?.index);
     let mut account = Account {
         initial: tenant.initial_microcents,
         remaining: tenant.remaining_microcents,
@@ -285,7 +289,7 @@ fn record(tenant: &TenantState, kept: &KeyState, placed: &Placed<'_>) -> (Box<st
             parent: parent_id
                 .as_deref()
                 .and_then(|id| placed.get(id))
-                .map_or(ROOT, |(index, _)| *index),
+                .map_or(ROOT, |place| place.index),
             initial: *initial_microcents,
         },
         RequestState::Tenant(action) => Request::Tenant(*action),
@@ -294,7 +298,7 @@ fn record(tenant: &TenantState, kept: &KeyState, placed: &Placed<'_>) -> (Box<st
     let answer = match &kept.answer {
         AnswerState::Receipt(receipt) => Ok(*receipt),
         AnswerState::Refusal(refusal) => {
-            let above = |name: &&str| placed.get(name).and_then(|(_, parent)| *parent);
+            let above = |name: &&str| placed.get(name).and_then(|place| place.parent);
             let mut path = std::iter::successors(Some(&*tenant.tenant_id), above);
             let level = path.position(|scope| scope == refusal.scope).unwrap_or(0);
             Err(Barrier { level: u8::try_from(level).unwrap_or(0), reason: refusal.reason })

@@ -20,7 +20,8 @@ impl LedgerState {
         let mut layout = Layout(CanonicalHasher::new(LEDGER_STATE_DIGEST_TAG));
         layout.u64(self.limits.key_retention);
         layout.u64(self.limits.max_keys_per_tenant);
-        layout.u64(self.next_hold_block);
+        layout.u64(self.next_number);
+        layout.u64(self.next_spare);
         layout.each(&self.tenants, Layout::tenant);
         layout.0.finish()
     }
@@ -72,6 +73,7 @@ impl Layout {
     fn tenant(&mut self, tenant: &TenantState) {
         self.text(&tenant.tenant_id);
         self.option(tenant.parent_id.as_deref(), Self::text);
+        self.u64(tenant.number);
         self.u8(match tenant.status {
             TenantStatus::Active => 0,
             TenantStatus::Frozen => 1,

@@ -10,7 +10,7 @@ use crate::{
     keys::{Record, Request},
     ledger::Ledger,
     refusal::{Barrier, Refusal},
-    store::block_after,
+    store::spare_after,
     window::Meter,
 };
 
@@ -67,16 +67,23 @@ impl Ledger {
                 accounts.push((index, account));
             }
         });
+        let accounts_at_cut = views.ordered;
+        let next_number = self.store.number(accounts_at_cut);
+        let first_spare = self.store.first_spare();
         drop(views);
-        // Blocks are given in order, so the last one any of these tenants has is the last.
-        let given = accounts.iter().map(|(_, account)| block_after(account.next_hold)).max();
+        // Spares are given in order, so the last one any of these tenants has is the last.
+        let given = accounts.iter().filter_map(|(_, account)| spare_after(account.next_hold)).max();
         let state = LedgerState {
             schema_version: LEDGER_STATE_SCHEMA.to_owned(),
             limits: self.limits,
-            next_hold_block: given.unwrap_or(0).max(self.store.first_block()),
+            next_number,
+            next_spare: given.unwrap_or(0).max(first_spare),
             tenants: accounts
                 .into_iter()
-                .map(|(index, account)| tenant(index, &account, &names))
+                .map(|(index, account)| {
+                    let number = next_number - u64::from(accounts_at_cut - index);
+                    tenant(index, number, &account, &names)
+                })
                 .collect(),
         };
         (state, noted)
@@ -87,12 +94,13 @@ fn name(index: u32, names: &Names) -> Option<String> {
     names.get(&index).map(|(name, _)| name.clone())
 }
 
-fn tenant(index: u32, account: &Account, names: &Names) -> TenantState {
+fn tenant(index: u32, number: u64, account: &Account, names: &Names) -> TenantState {
     let default = Box::default();
     let extras = account.extras.as_ref().unwrap_or(&default);
     TenantState {
         tenant_id: name(index, names).unwrap_or_default(),
         parent_id: name(account.parent, names),
+        number,
         status: extras.status,
         initial_microcents: account.initial,
         remaining_microcents: account.remaining,
