@@ -4,6 +4,8 @@ use crate::{Result, shell};
 
 /// The packages that are workspaces of their own, each with a lock file of its own.
 const APART: [&str; 2] = ["fuzz", "xtask/no-alloc"];
+/// Has dependencies of its own, whose versions are part of what was measured.
+const COMPARE: &str = "compare";
 
 /// `cargo xtask lock`: wanted after any change of dependencies.
 pub(crate) fn main(arguments: &[String]) -> Result<()> {
@@ -12,11 +14,15 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
     }
     let root = shell::root()?;
     for package in APART {
-        // Cargo keeps the versions it finds, drops what is not used and adds what is missing.
         std::fs::copy(root.join("Cargo.lock"), root.join(package).join("Cargo.lock"))?;
-        let manifest = format!("{package}/Cargo.toml");
-        let arguments = ["metadata", "--quiet", "--format-version", "1", "--manifest-path"];
-        shell::output(shell::cargo(arguments)?.arg(&manifest))?;
+        update(package)?;
     }
+    update(COMPARE)
+}
+
+/// Cargo keeps the versions it finds, drops what is not used and adds what is missing.
+fn update(package: &str) -> Result<()> {
+    let arguments = ["metadata", "--quiet", "--format-version", "1", "--manifest-path"];
+    shell::output(shell::cargo(arguments)?.arg(format!("{package}/Cargo.toml")))?;
     Ok(())
 }
