@@ -12,7 +12,7 @@ mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use calybris_budget::{Applied, BudgetEngine, LedgerOperation, Refusal};
 use calybris_proof::chain::WalAnchor;
@@ -67,6 +67,9 @@ pub struct DurableLedger {
     engine: BudgetEngine,
     log: WalWriter<Record>,
     order: Mutex<Order>,
+    /// Held while a cut through the engine is taken, of which there is one at a time: who waited for it with the order
+    /// held would keep operations away for as long as another takes.
+    cuts: Mutex<()>,
     /// Set once the log fails: from then on there may be more in memory than on the disk.
     failed: AtomicBool,
     /// Those known to be good. Held by the one checkpoint, or retirement, under way.
@@ -185,8 +188,10 @@ impl DurableLedger {
     /// ledger goes on as it was.
     pub fn checkpoint(&self) -> Result<CheckpointReport, PersistError> {
         let mut good = self.lock_checkpoints()?;
-        let order = self.lock_order()?;
-        let (state, anchor) = self.engine.state_at(move || order.head);
+        let (state, anchor) = self.cut(|engine| {
+            let order = self.lock_order()?;
+            Ok::<_, PersistError>(engine.state_at(move || order.head))
+        })?;
         // A checkpoint is never ahead of the log on the disk.
         self.log.sync().map_err(|error| self.failed(error))?;
         let storage = &*self.options.storage;
@@ -267,6 +272,12 @@ impl DurableLedger {
         let seen = read(&self.engine);
         // Asked for after reading: whatever was seen is chained by then.
         Ok((seen, self.lock_order()?.ticket()))
+    }
+
+    /// Reads all of the engine at one instant, in turn.
+    fn cut<R>(&self, take: impl FnOnce(&BudgetEngine) -> R) -> R {
+        let _turn = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&self.engine)
     }
 
     /// Puts a record that is no operation into the log, durably.

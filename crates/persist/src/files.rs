@@ -9,6 +9,7 @@ use crate::error::PersistError;
 
 /// The extension of a file that is being written.
 pub(crate) const BESIDE: &str = "tmp";
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// Puts `bytes` under `path`, durably, or leaves what was there.
 pub(crate) fn replace(
@@ -53,20 +54,20 @@ fn open_alone(
     if alone { Ok(file) } else { Err(PersistError::Busy { path: path.to_owned() }) }
 }
 
-/// All bytes of a file.
+/// The bytes of a file of text, up to the first block with a NUL in it: what a crash left unwritten, or somebody made
+/// longer than the disk, is not read to its end.
 pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Vec<u8>, PersistError> {
     let file = storage.open_read(path).map_err(PersistError::io("open", path))?;
-    let length = file.len().map_err(PersistError::io("measure", path))?;
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    let mut filled = 0_usize;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, filled as u64).map_err(PersistError::io("read", path))? {
-            0 => break,
-            count => filled += count,
+    let (mut bytes, mut block) = (Vec::new(), vec![0; BLOCK_BYTES]);
+    loop {
+        let count =
+            file.read_at(&mut block, bytes.len() as u64).map_err(PersistError::io("read", path))?;
+        let read = block.get(..count).unwrap_or_default();
+        bytes.extend_from_slice(read);
+        if read.is_empty() || read.contains(&0) {
+            return Ok(bytes);
         }
     }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 /// `path` with `.tmp` at the end of its name.

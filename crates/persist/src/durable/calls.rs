@@ -86,7 +86,7 @@ impl DurableLedger {
     /// # Errors
     /// As [`balances`](Self::balances).
     pub fn snapshot(&self) -> Result<BudgetSnapshot, PersistError> {
-        self.read(BudgetEngine::snapshot)
+        self.read(|_| self.cut(BudgetEngine::snapshot))
     }
 
     /// Everything the ledger knows, at one instant, in canonical form.
@@ -94,7 +94,7 @@ impl DurableLedger {
     /// # Errors
     /// As [`balances`](Self::balances).
     pub fn state(&self) -> Result<LedgerState, PersistError> {
-        self.read(BudgetEngine::state)
+        self.read(|_| self.cut(BudgetEngine::state))
     }
 
     /// Proves that every tenant balances.

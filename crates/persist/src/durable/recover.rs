@@ -111,6 +111,7 @@ pub(crate) fn open(
         engine,
         order: Mutex::new(Order { head: log.anchor() }),
         log,
+        cuts: Mutex::default(),
         failed: AtomicBool::new(false),
         checkpoints: Mutex::new(checkpoints),
         report,

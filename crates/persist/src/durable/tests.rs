@@ -71,3 +71,35 @@ fn nothing_takes_effect_between_the_order_and_the_cut_of_a_checkpoint() {
         assert_eq!(saved.sequence, 2);
     });
 }
+
+/// A snapshot takes as long as the ledger is large; a checkpoint that comes meanwhile waits for it, and operations for
+/// neither.
+#[test]
+fn a_checkpoint_that_waits_for_a_snapshot_keeps_nobody_away() {
+    let ledger = ledger();
+    let (cut, others) = (mpsc::channel::<()>(), mpsc::channel::<()>());
+    thread::scope(|scope| {
+        let ledger = &ledger;
+        let (at_cut, go_on) = (cut.0, others.1);
+        scope.spawn(move || {
+            ledger.cut(|engine| {
+                engine.state_at(|| {
+                    at_cut.send(()).unwrap();
+                    go_on.recv().unwrap();
+                })
+            })
+        });
+        cut.1.recv().unwrap();
+        let started = mpsc::channel();
+        let checkpoint = scope.spawn(move || {
+            started.0.send(()).unwrap();
+            ledger.checkpoint().unwrap()
+        });
+        started.1.recv().unwrap();
+        thread::sleep(Duration::from_millis(50));
+        let is_free = ledger.order.try_lock().is_ok();
+        others.0.send(()).unwrap();
+        assert!(is_free, "operations wait for somebody's snapshot");
+        assert_eq!(checkpoint.join().unwrap().sequence, 2);
+    });
+}

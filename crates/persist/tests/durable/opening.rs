@@ -169,6 +169,23 @@ fn where_something_is_missing_nothing_is_made() {
     assert_eq!(left, [checkpoint], "no log");
 }
 
+/// As a machine leaves a file whose length arrived and whose blocks did not, only longer.
+#[test]
+fn a_checkpoint_of_a_terabyte_of_nothing_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = DurableLedger::open(folder.path()).unwrap();
+    for operation in opening() {
+        ledger.apply(&operation).unwrap().unwrap();
+    }
+    let older = ledger.checkpoint().unwrap().sequence;
+    let newest = ledger.checkpoint().unwrap().path;
+    drop(ledger);
+    fs::OpenOptions::new().write(true).open(newest).unwrap().set_len(1 << 40).unwrap();
+    let ledger = DurableLedger::open(folder.path()).unwrap();
+    let report = ledger.report();
+    assert_eq!((report.checkpoint_sequence, report.rejected_checkpoints.len()), (older, 1));
+}
+
 #[test]
 fn the_log_is_read_once() {
     let disk = Disk::default();
