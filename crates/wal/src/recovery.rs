@@ -202,8 +202,9 @@ pub fn inspect_with_progress(
 ) -> Result<WalReport, WalError> {
     let key = options.chain_key(path)?;
     let segments = Segments::find(path, options, key.as_ref())?;
-    let last = &segments.last.path;
-    let file = options.storage.open_read(last).map_err(WalError::io("open", last))?;
+    let (storage, last) = (&*options.storage, &segments.last);
+    let file =
+        storage.open_read(&last.path).map_err(|error| segments.explained(last, storage, error))?;
     Ok(Finding::make(&segments, &*file, options, key.as_ref(), None, progress)?.report(&segments))
 }
 

@@ -121,8 +121,12 @@ impl<'v> Scan<'_, 'v> {
             }
             found.broken.is_none()
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-        if threads == 1 || chunks <= 1 {
+        // Asking costs a dozen system calls, which a small segment is not worth.
+        let threads = match chunks {
+            0 | 1 => 1,
+            _ => thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS),
+        };
+        if threads == 1 {
             for index in 0..chunks {
                 if !join(index, self.chunk(index, bytes)?) {
                     break;

@@ -269,8 +269,13 @@ impl Segments {
         archive::claimed_bytes(&*file).map_err(WalError::io("read", path))
     }
 
-    /// Why a segment cannot be opened: it may have been retired since it was listed.
-    fn explained(&self, segment: &Segment, storage: &dyn Storage, error: io::Error) -> WalError {
+    /// Why a segment cannot be opened: it may have been retired since it was listed, or there may be none at all.
+    pub(crate) fn explained(
+        &self,
+        segment: &Segment,
+        storage: &dyn Storage,
+        error: io::Error,
+    ) -> WalError {
         if error.kind() == io::ErrorKind::NotFound && storage.is_directory(&self.log) {
             match retired::read_unverified(&self.log, storage) {
                 Ok(now) if now.sequence >= segment.first => {
@@ -280,6 +285,12 @@ impl Segments {
                     };
                 }
                 _ => {}
+            }
+            if self.sealed.is_empty() {
+                let due = segment.path.file_name().unwrap_or_default().to_string_lossy();
+                let none = format!("no name of 20 digits and .log, such as {due}");
+                let none = io::Error::new(io::ErrorKind::NotFound, none);
+                return WalError::io("find a segment in", &self.log)(none);
             }
         }
         WalError::io("open", &segment.path)(error)

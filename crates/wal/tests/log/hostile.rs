@@ -111,6 +111,17 @@ fn refused(options: &WalOptions) -> WalError {
 }
 
 #[test]
+fn a_directory_without_segments_is_refused_with_what_was_looked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let what = "no name of 20 digits and .log, such as 00000000000000000001.log";
+    let expected = format!("cannot find a segment in {}: {what}", path.display());
+    let inspected = calybris_wal::inspect(path, &calybris_wal::WalOptions::new()).unwrap_err();
+    let verified = calybris_wal::verify_wal(path).unwrap_err();
+    assert_eq!([inspected.to_string(), verified.to_string()], [expected.clone(), expected]);
+}
+
+#[test]
 fn the_record_of_another_log_removes_nothing() {
     for (key, entries) in [(None, 4), (None, 8), (Some(&KEY), 7), (Some(&KEY), 8)] {
         let memory = Memory::default();

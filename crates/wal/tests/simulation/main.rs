@@ -6,6 +6,7 @@
 
 mod disk;
 mod every_operation;
+mod kept_tail;
 mod random;
 mod schedule;
 
@@ -22,6 +23,7 @@ fn main() {
     let (first, count) =
         (number("--seed").unwrap_or(1), number("--schedules").unwrap_or(SCHEDULES));
     every_operation::run();
+    kept_tail::run();
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut total = schedule::Outcome::default();
