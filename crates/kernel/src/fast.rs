@@ -4,10 +4,11 @@
 //!    comparisons or word operations, and its count is a population count.
 //! 2. **Bounds before exactness.** What passes is estimated in 16 bits ([`estimate`]), which settles budget,
 //!    sign and rank for all but the few within the error margin.
-//! 3. **The few are exact.** They go through the same arithmetic as everywhere else ([`scan`]).
+//! 3. **The few are exact.** They go through the same arithmetic as everywhere else ([`scan`]), or, where a
+//!    catalog of up to 32 models cannot overflow 64 bits, through the same without its checks ([`block`]).
 //!
 //! The multipliers of the estimate have 64 bits. A request or a policy that needs more ([`estimate`] has the
-//! bounds) is decided by the plain path in 128 bits.
+//! bounds) is decided by row.
 
 mod columns;
 mod estimate;

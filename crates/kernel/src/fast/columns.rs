@@ -1,9 +1,10 @@
 //! The catalog turned on its side, once, when a snapshot is built.
 //!
 //! What is compared with a number (quality, latency, risk ceiling, prices) becomes columns of 15 bits, of
-//! which one instruction reads 16 or 32, in the order that the machine's lanes want. What is a set of bits is stored by catalog size: in a small catalog
-//! beside its numbers, which decides without a loop over bits; in a large one as bit planes, of which a request
-//! needs few: plane `b` has a bit for each model that has bit `b`, so that one word answers for 32 models.
+//! which one instruction reads 16 or 32, in the order that the machine's lanes want. What is a set of bits is
+//! stored by catalog size: in a small catalog beside its numbers, which decides without a loop over bits; in a
+//! large one as bit planes, of which a request needs few: plane `b` has a bit for each model that has bit `b`, so
+//! that one word answers for 32 models.
 
 use alloc::boxed::Box;
 use core::array::from_fn;

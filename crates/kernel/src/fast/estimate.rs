@@ -12,34 +12,40 @@ use super::lanes::{Column, Lanes};
 use crate::PolicyParams;
 use crate::arithmetic::Arithmetic;
 
-/// A term is below the truth by less than this many units: 1 for the bits its column lost, 1 for those its
-/// multiplier lost, ½ for the last rounding, and far less than ½ for the reciprocals below. It is above the
-/// truth by that last ½ at most.
-const TERM_SLACK: u16 = 3;
+// A term is `c × m / 2^15`, rounded: what 15 bits hold of a column's number and of a multiplier. The truth is
+// `(c + x)(m + y) / 2^15` with `x, y < 1`: more by less than `(c + m + 1) / 2^15`, which is at most 1 and the
+// part of full scale that the term has, because `(FULL − c)(FULL − m) ≥ 0`. Rounding is ½ more. So `n` terms
+// that fill the scale together are below the truth by less than `1.5 n + 1` units, and above it by ½ each at
+// most. (The reciprocals below err by less than 2^-15 in all, which a rounding is short of ½.)
+
 /// A cost is above the truth by two halves at most.
 const COST_EXCESS: u16 = 1;
-/// Two terms, and two parts that are each rounded up to a whole microunit.
-const COST_SLACK: u16 = 2 * TERM_SLACK + 2;
-/// `utility > margin − BELOW`: the loss may be larger by cost, latency and the risk penalty's rounding; the
-/// gain smaller by ½ and its rounding to microunits.
-pub(crate) const BELOW: u16 = COST_SLACK + TERM_SLACK + 1 + 2;
-/// `utility < margin + ABOVE`: the gain may be larger, the loss smaller by three halves.
-pub(crate) const ABOVE: u16 = TERM_SLACK + 2;
+/// A cost of two terms is below the truth by less than 4, and by two roundings up to whole microunits: by 5
+/// where a unit is a microunit and everything whole, by less than 5 where it is two or more.
+const COST_SLACK: u16 = 5;
+/// `utility > margin − BELOW`: three losses are larger by less than 5.5, and the gain is smaller by ½. The risk
+/// penalty loses less than a unit, and whole microunits are three roundings: together 8 where a unit is two
+/// microunits, less where it is more. Where it is one, risk and latency penalty are exact.
+pub(crate) const BELOW: u16 = 8;
+/// `utility < margin + ABOVE`: the gain is larger by less than 1.5, as no column of quality loses a bit; three
+/// losses are smaller by ½ each.
+pub(crate) const ABOVE: u16 = 3;
 
 /// The largest number of a column, where sums saturate.
 const FULL: u16 = (1 << COLUMN_BITS) - 1;
-/// A product loses so many bits, so a multiplier is the worth of a column's unit times this power of two.
-const HALF: u32 = 15;
+/// [`Lanes::share`] divides by this power of two, so a multiplier is the worth of a column's unit times it.
+const SHARE_BITS: u32 = 15;
 /// `2^50 / 10^6`, for token prices: times a 32-bit count it stays below `2^63`.
 const PER_MILLION: u64 = (1 << PER_MILLION_BITS) / crate::TOKENS_PER_PRICE;
 const PER_MILLION_BITS: u32 = 50;
 /// How far a product with [`PER_MILLION`] is shifted for a price column as wide as [`COLUMN_BITS`] plus this.
-const PRICE_ROOM: u32 = PER_MILLION_BITS - HALF;
+const PRICE_ROOM: u32 = PER_MILLION_BITS - SHARE_BITS;
 /// `2^64 / 10^8` times what a quality column's multiplier has: the high half of a product remains.
 const PER_BPS_SQUARED: u64 = {
-    let exact = (1_u128 << (u64::BITS + HALF + BPS_WIDTH - COLUMN_BITS))
+    let exact = (1_u128 << (u64::BITS + SHARE_BITS + BPS_WIDTH - COLUMN_BITS))
         / crate::arithmetic::BPS_SQUARED as u128;
     assert!(exact < 1 << 63);
+    // As 64 bits.
     high_half(exact << 64)
 };
 /// Values below `2^47` microunits, 140 million units of money, times 16 bits of confidence fit `u64`, and
@@ -59,7 +65,7 @@ impl PolicyScale {
     /// None when a price or the latency penalty is too large for 64-bit multipliers.
     pub(crate) fn new(params: &PolicyParams, widths: &Widths) -> Option<Self> {
         let penalty = params.latency_penalty_microunits_per_ms;
-        let latency_bits = HALF + widths.latency - COLUMN_BITS;
+        let latency_bits = SHARE_BITS + widths.latency - COLUMN_BITS;
         let price = |width: u32| (PRICE_ROOM + COLUMN_BITS).checked_sub(width);
         Some(Self {
             input_price: price(widths.input_price)?,
@@ -104,7 +110,7 @@ impl Scale {
         let quality = high_half(u128::from(worth) * u128::from(PER_BPS_SQUARED));
         // The unit in which the largest of them takes 15 bits, and at least a microunit.
         let largest = quality | input_price | output_price | policy.latency;
-        let unit = (u64::BITS - HALF).saturating_sub(largest.leading_zeros());
+        let unit = (u64::BITS - SHARE_BITS).saturating_sub(largest.leading_zeros());
         #[expect(clippy::cast_possible_truncation, reason = "15 bits are left of the largest")]
         let multiplier = |amount: u64| amount.wrapping_shr(unit) as u16;
         let units = |amount: u64| in_units(amount, unit);

@@ -14,7 +14,7 @@ use crate::gate::{Score, score_economics};
 use crate::{ALL_PROVIDERS, KernelInput, KernelModel, KernelReason};
 
 /// A model whose margin is so much below another's is surely worth less.
-const SPREAD: u16 = BELOW + ABOVE + 1;
+const SPREAD: u16 = BELOW + ABOVE;
 
 /// Up to so many models of a catalog of one block are computed exactly without an estimate.
 const FEW: u32 = 4;
@@ -293,7 +293,7 @@ impl<'a> Scan<'a> {
             }
         }
         let second = self.scale.in_units(self.ranking.second_utility());
-        self.bar = self.bar.max(second.saturating_sub(ABOVE + 1));
+        self.bar = self.bar.max(second.saturating_sub(ABOVE));
     }
 
     /// Ranks models that are surely eligible.

@@ -143,6 +143,115 @@ proptest! {
     }
 }
 
+/// The worst that a search over millions of requests found for each margin of error. With a margin one smaller
+/// the model would be taken for what it is not; `BELOW` has one to spare.
+#[test]
+fn error_margins_are_reached() {
+    type Worst = (i64, [u16; 4], [(u32, u64); 3], u64);
+    let worst: [Worst; 4] = [
+        // Worth less than nothing at a margin of 6.
+        (
+            140_734_627_840_001,
+            [10_000, 10_000, 6_103, 1],
+            [(2_097_407, 67_026_943), (218_750, 528_616_521_726), (500_000, 57_266_929_663)],
+            u64::MAX,
+        ),
+        // Worth something at a margin of -2.
+        (
+            83_748_606_565_252,
+            [9_992, 9_989, 10_000, 0],
+            [(4_096, 1_048_576), (4_096_000_004, 20_402_143_232), (1_024_000_001, 12_582_912)],
+            u64::MAX,
+        ),
+        // Costs 29,404 and is estimated at 29,399.
+        (
+            20_188_493_348_633,
+            [0, 10_000, 63, 16_082],
+            [(1_897_947_517, 0), (1_765, 15_403_995), (68_596, 32_277)],
+            29_403,
+        ),
+        // Costs hardly more than a unit and is estimated at two.
+        (
+            10_082_089_391_869,
+            [5_064, 3_552, 4_999, 16_951],
+            [
+                (263_874_155, 238_925_893),
+                (2_048_000_002, 536_870_912),
+                (2_048_000_002, 536_870_912),
+            ],
+            2_199_023_257_700,
+        ),
+    ];
+    for (value, [confidence, quality, risk, multiplier], [latency, input, output], budget) in worst
+    {
+        let mut case = close(&mut Words(1), 1);
+        case.params.risk_penalty_multiplier_bps = multiplier;
+        case.params.latency_penalty_microunits_per_ms = latency.1;
+        case.input.business_value_microunits = value;
+        case.input.budget_limit_microunits = budget;
+        case.input.risk_bps = risk;
+        case.input.confidence_bps = confidence;
+        case.input.input_tokens = input.0;
+        case.input.output_tokens = output.0;
+        let model = &mut case.models[0];
+        model.quality_bps = quality;
+        model.p95_latency_ms = latency.0;
+        model.input_cost_microunits_per_million_tokens = input.1;
+        model.output_cost_microunits_per_million_tokens = output.1;
+        on_each_machine!(check_estimates(&case));
+        check(&case);
+    }
+}
+
+/// Two models alike in all but how the cost is made up, of which the second alone is near the budget and computed
+/// first: the earlier one is selected.
+#[test]
+fn position_breaks_the_last_tie_whoever_is_computed_first() {
+    const UNIT: u64 = 1 << 17;
+    let mut case = close(&mut Words(1), 40);
+    case.params.latency_penalty_microunits_per_ms = 0;
+    case.input.business_value_microunits = 4_000_000_000;
+    case.input.risk_bps = 0;
+    // A little over a million, whose multiplier then halves a column exactly.
+    case.input.input_tokens = 1_000_001;
+    case.input.output_tokens = 1_000_001;
+    for (index, model) in case.models.iter_mut().enumerate() {
+        // A price of 32 bits, so that a column loses 17.
+        let prices = match index {
+            0 => [2_000 * UNIT + UNIT - 1, 2_000 * UNIT + UNIT - 1],
+            1 => [2_001 * UNIT + UNIT - 2, 2_000 * UNIT],
+            _ => [u64::from(u32::MAX); 2],
+        };
+        model.model_id = 7;
+        model.provider_id = 1;
+        model.quality_bps = 9_000;
+        model.enabled = u8::from(index < 2);
+        [
+            model.input_cost_microunits_per_million_tokens,
+            model.output_cost_microunits_per_million_tokens,
+        ] = prices;
+    }
+    let cost = reference::terms(&case.params, &case.models[0], &case.input).cost_microunits;
+    for step in 0..40 {
+        case.input.budget_limit_microunits = cost + step * UNIT;
+        check(&case);
+    }
+}
+
+/// A column keeps 15 of 16 bits.
+#[test]
+fn a_latency_that_lost_one_bit_is_compared_in_full() {
+    for size in [5, 40, 300] {
+        let mut case = close(&mut Words(1), size);
+        case.input.max_p95_latency_ms = 40_000;
+        for model in &mut case.models {
+            model.p95_latency_ms = 40_000;
+        }
+        case.models[3].p95_latency_ms = 40_001;
+        check(&case);
+    }
+}
+
 /// One model lacks one bit, and the request asks for it; then its provider's, and one region's.
 #[test]
 fn every_bit_of_a_set_decides() {
