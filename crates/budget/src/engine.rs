@@ -10,9 +10,7 @@ use crate::{
     operation::{Call, HoldAction, LedgerOperation, TenantAction},
     outcome::{BudgetError, BudgetReservation, BudgetSettlement, TopUpResult},
     refusal::{Applied, ExpiredHold, Receipt, Refusal},
-    snapshot::{
-        BudgetSnapshot, ConservationStatus, RestoreError, clamped, conservation_status_for_snapshot,
-    },
+    snapshot::{BudgetSnapshot, ConservationStatus, clamped, conservation_status_for_snapshot},
     tenant::Tenant,
 };
 
@@ -371,35 +369,5 @@ impl BudgetEngine {
     #[must_use]
     pub fn verify_conservation(&self) -> ConservationStatus {
         conservation_status_for_snapshot(&self.ledger.unversioned_snapshot())
-    }
-
-    /// Replaces all tenants by those of a snapshot. Holds open in this engine are forgotten with
-    /// the tenants they belong to; tenant handles go on with the new tenant of their name.
-    ///
-    /// A snapshot holds amounts alone. Restored tenants have no parent, cap, window, debt, deadline or key, and
-    /// none is frozen or closed: a ledger that uses any of these restarts from its
-    /// [`state`](Self::state) instead.
-    ///
-    /// ```
-    /// # use calybris_budget::{BudgetEngine, RestoreError};
-    /// let engine = BudgetEngine::new();
-    /// engine.ensure_tenant("desk-1", 100);
-    /// let snapshot = engine.snapshot();
-    ///
-    /// let restarted = BudgetEngine::new();
-    /// restarted.restore_from_snapshot(snapshot)?;
-    /// assert_eq!(restarted.remaining_microcents("desk-1"), Some(100));
-    ///
-    /// restarted.try_reserve("desk-1", 1);
-    /// let refused = engine.restore_from_snapshot(restarted.snapshot());
-    /// assert_eq!(refused, Err(RestoreError::ActiveReservations { count: 1 }));
-    /// # Ok::<(), RestoreError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// A snapshot that does not balance, counts open holds (this form cannot list them), names a
-    /// tenant twice or has an untagged version. The ledger is as it was then.
-    pub fn restore_from_snapshot(&self, snapshot: BudgetSnapshot) -> Result<(), RestoreError> {
-        self.ledger.restore(&snapshot)
     }
 }

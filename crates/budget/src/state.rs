@@ -241,6 +241,14 @@ pub enum StateError {
         /// What the state says.
         found: u64,
     },
+    /// Spare blocks are given in order, from the first number of a tenant on.
+    #[error("next_spare is {found}, where {expected} is expected")]
+    NextSpare {
+        /// After the last one that a tenant has.
+        expected: u64,
+        /// What the state says.
+        found: u64,
+    },
     /// So many hold ids have been given out that there are none to go on with.
     #[error("{member} {value} leaves no hold ids: it is above {MAX_NUMBER}")]
     NoHoldIds {

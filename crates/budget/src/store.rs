@@ -12,6 +12,7 @@ use crate::{
     names::{MAX_INDEX, Names},
     primitive::{AtomicU32, AtomicU64, Mutex, Ordering, ShortGuard, ShortMutex},
     refusal::RefusalReason,
+    snapshot::{MAX_SNAPSHOT_VERSION, SNAPSHOT_VERSION_TAG},
 };
 
 /// The longest chain of tenant, parent, grandparent and so on.
@@ -26,12 +27,14 @@ const PAIR_LOG2: u32 = BLOCK_LOG2 + 1;
 /// Chunks of the arenas; small under loom, where every slot of a chunk is a modelled object.
 const CELLS_LOG2: u32 = if cfg!(loom) { 1 } else { 8 };
 const SPARES_LOG2: u32 = if cfg!(loom) { 1 } else { 12 };
-/// Hold ids are below this: bit 63 marks a snapshot version.
-const ID_LIMIT: u64 = 1 << 63;
-/// The highest number of a tenant, and of a spare block, that a ledger goes on from: half of the ids,
-/// like [`MAX_SNAPSHOT_VERSION`](crate::MAX_SNAPSHOT_VERSION).
-pub(crate) const MAX_NUMBER: u64 = ID_LIMIT >> (PAIR_LOG2 + 1);
-const _: () = assert!(MAX_NUMBER + (1 << 33) < ID_LIMIT >> PAIR_LOG2, "no process uses them up");
+/// Hold ids are below this bit, which marks a snapshot version.
+const ID_LIMIT: u64 = SNAPSHOT_VERSION_TAG;
+/// The highest next number and next spare of a ledger: three quarters of the ids. A snapshot is restored from
+/// half of them at most ([`MAX_SNAPSHOT_VERSION`]), so that the state of a restored ledger can be read back.
+pub(crate) const MAX_NUMBER: u64 = (ID_LIMIT >> PAIR_LOG2) / 4 * 3;
+const _: () = assert!(
+    ((MAX_SNAPSHOT_VERSION ^ SNAPSHOT_VERSION_TAG) >> PAIR_LOG2) + MAX_INDEX as u64 <= MAX_NUMBER
+);
 
 /// One tenant. Two cache lines, which no other tenant shares; the lock and what a reserve + commit
 /// changes are in the first.
@@ -232,11 +235,14 @@ impl Store {
         self.offset.load(Ordering::Acquire) + u64::from(index)
     }
 
-    /// A spare above the tenant's own block, so that the ids of a tenant rise.
+    /// A spare above the tenant's own block, so that the ids of a tenant rise. In one step, so that
+    /// spares are given as if tenants had come for them one after another.
     #[cold]
     fn take_spare(&self, index: u32) -> Option<u64> {
-        self.next_spare.fetch_max(self.number(index), Ordering::AcqRel);
-        let spare = self.next_spare.fetch_add(1, Ordering::AcqRel);
+        let spare = |next: u64| next.max(self.number(index));
+        let take = |next| Some(spare(next) + 1).filter(|next| *next <= MAX_NUMBER);
+        let next = self.next_spare.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).ok()?;
+        let spare = spare(next);
         let place = u32::try_from(spare - self.first_spare()).ok()?;
         self.spares.get_or_grow(place)?.store(index + 1, Ordering::Release);
         Some((2 * spare + 1) << BLOCK_LOG2 | 1)
@@ -248,14 +254,13 @@ impl Store {
         (pairs << PAIR_LOG2).max(1)
     }
 
-    /// Ids below `bound`, and those given so far, will not be given to the tenants added from here on.
-    /// There are no others any more; the registry is locked.
-    pub(crate) fn skip_ids_below(&self, registry: &Registry, bound: u64) {
-        let pairs = bound.max(self.id_bound(registry.accounts)).div_ceil(1 << PAIR_LOG2);
-        self.go_on_from(registry, pairs, pairs);
+    /// The first number, and spare, whose ids are above `bound` and all those given so far.
+    pub(crate) fn number_above(&self, registry: &Registry, bound: u64) -> u64 {
+        bound.max(self.id_bound(registry.accounts)).div_ceil(1 << PAIR_LOG2)
     }
 
-    /// The number of the next tenant, and the next spare.
+    /// Sets the number of the next tenant, and the next spare. Whoever has a lower one can take no hold any
+    /// more, and the registry is locked.
     pub(crate) fn go_on_from(&self, registry: &Registry, number: u64, spare: u64) {
         self.offset.store(number - u64::from(registry.accounts), Ordering::Release);
         self.first_spare.store(spare, Ordering::Release);
@@ -263,25 +268,31 @@ impl Store {
     }
 
     /// Spares below this were given out before this ledger began or was restored.
-    pub(crate) fn first_spare(&self) -> u64 {
+    fn first_spare(&self) -> u64 {
         self.first_spare.load(Ordering::Acquire)
     }
 
-    /// Goes on with the hold ids of a state, in a store nobody else has seen. False when the block
-    /// of `id` belongs to another tenant or has not been given out.
+    /// Goes on with the last id, or another one, that a state says a tenant was given, in a store nobody
+    /// else has seen. False when it cannot be: its block is another tenant's, or a spare that has not
+    /// been given out, or not to a tenant of this number.
     pub(crate) fn adopt_id(&mut self, id: u64, index: u32) -> bool {
         match spare(id) {
             None => id >> PAIR_LOG2 == self.number(index),
-            Some(spare) if spare < self.first_spare() => {
+            // A spare block is given together with the first of its ids, and lies above the tenant's own.
+            Some(spare)
+                if (self.number(index)..self.first_spare()).contains(&spare)
+                    && !is_never_given(id) =>
+            {
                 *self.earlier_spares.entry(spare).or_insert(index) == index
             }
             Some(_) => false,
         }
     }
 
-    /// Whether that many more tenants can be added.
-    pub(crate) fn fits(registry: &Registry, tenants: usize) -> bool {
-        tenants <= MAX_INDEX.saturating_sub(registry.accounts) as usize
+    /// Whether that many more tenants can be added, numbered from `first`.
+    pub(crate) fn fits(registry: &Registry, first: u64, tenants: usize) -> bool {
+        let left = u64::from(MAX_INDEX.saturating_sub(registry.accounts));
+        tenants as u64 <= left.min(MAX_NUMBER.saturating_sub(first))
     }
 
     /// Adds a tenant nobody can see yet, and gives its index and its account to fill.
@@ -290,10 +301,13 @@ impl Store {
         registry: &mut Registry,
         name: &str,
     ) -> Result<Address<'_>, RefusalReason> {
-        let full = RefusalReason::TooManyTenants { limit: u64::from(MAX_INDEX) };
         let index = registry.accounts;
+        let full = |limit| RefusalReason::TooManyTenants { limit };
+        if self.number(index) >= MAX_NUMBER {
+            return Err(full(MAX_NUMBER));
+        }
         let cell = (index < MAX_INDEX).then(|| self.cells.get_or_grow(index)).flatten();
-        let cell = cell.ok_or(full)?;
+        let cell = cell.ok_or(full(u64::from(MAX_INDEX)))?;
         let _first_time = cell.name.set(name.into());
         let mut account = cell.account.lock();
         account.epoch = self.cut.epoch();

@@ -3,6 +3,7 @@
 use crate::{
     account::{Account, ROOT},
     cut::{Depth, Picture},
+    engine::BudgetEngine,
     ledger::Ledger,
     snapshot::{
         BudgetSnapshot, RestoreError, SNAPSHOT_VERSION_TAG, TenantLedger, check_restorable,
@@ -20,6 +21,38 @@ pub(crate) struct Views {
     pub(crate) ordered: u32,
     /// The committed total of the last certificate.
     certified: i128,
+}
+
+impl BudgetEngine {
+    /// Replaces all tenants by those of a snapshot. Holds open in this engine are forgotten with
+    /// the tenants they belong to; tenant handles go on with the new tenant of their name.
+    ///
+    /// A snapshot holds amounts alone. Restored tenants have no parent, cap, window, debt, deadline or key, and
+    /// none is frozen or closed: a ledger that uses any of these restarts from its
+    /// [`state`](Self::state) instead.
+    ///
+    /// ```
+    /// # use calybris_budget::{BudgetEngine, RestoreError};
+    /// let engine = BudgetEngine::new();
+    /// engine.ensure_tenant("desk-1", 100);
+    /// let snapshot = engine.snapshot();
+    ///
+    /// let restarted = BudgetEngine::new();
+    /// restarted.restore_from_snapshot(snapshot)?;
+    /// assert_eq!(restarted.remaining_microcents("desk-1"), Some(100));
+    ///
+    /// restarted.try_reserve("desk-1", 1);
+    /// let refused = engine.restore_from_snapshot(restarted.snapshot());
+    /// assert_eq!(refused, Err(RestoreError::ActiveReservations { count: 1 }));
+    /// # Ok::<(), RestoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A snapshot that does not balance, counts open holds (this form cannot list them), names a
+    /// tenant twice, has an untagged version or more tenants than there is room for. The ledger is as it was then.
+    pub fn restore_from_snapshot(&self, snapshot: BudgetSnapshot) -> Result<(), RestoreError> {
+        self.ledger.restore(&snapshot)
+    }
 }
 
 impl Ledger {
@@ -116,15 +149,17 @@ impl Ledger {
         let mut registry = self.store.registry.lock();
         let replaced = registry.accounts;
         let tenants = snapshot.tenants.len();
-        if !Store::fits(&registry, tenants) {
-            return Err(RestoreError::TooManyTenants { tenants });
-        }
         // A child has a higher index than its parent, so this is the order of every path.
         let mut locked: Vec<Locked<'_>> = (0..replaced)
             .rev()
             .filter_map(|index| Some(self.store.address(index)?.cell.lock()))
             .collect();
-        self.store.skip_ids_below(&registry, snapshot.version & !SNAPSHOT_VERSION_TAG);
+        // Only now: nobody is about to take a spare any more.
+        let first = self.store.number_above(&registry, snapshot.version & !SNAPSHOT_VERSION_TAG);
+        if !Store::fits(&registry, first, tenants) {
+            return Err(RestoreError::TooManyTenants { tenants });
+        }
+        self.store.go_on_from(&registry, first, first);
         for tenant in &snapshot.tenants {
             let Ok(address) = self.store.add(&mut registry, &tenant.tenant_id) else { continue };
             let mut account = address.cell.lock();

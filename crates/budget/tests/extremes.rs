@@ -181,7 +181,7 @@ mod extremes {
 
     #[test]
     fn a_state_whose_hold_ids_are_used_up_is_refused() {
-        for value in [u64::MAX, 1 << 62, (1 << 39) + 1] {
+        for value in [u64::MAX, 1 << 62, (3 << 38) + 1] {
             let refused = |change: fn(&mut LedgerState, u64)| {
                 let mut state = windowed();
                 change(&mut state, value);

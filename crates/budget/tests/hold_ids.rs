@@ -5,7 +5,10 @@
 mod hold_ids {
     use std::collections::BTreeSet;
 
-    use calybris_budget::{BudgetEngine, BudgetSettlement, Call, LedgerState, StateError};
+    use calybris_budget::{
+        BudgetEngine, BudgetSettlement, Call, LedgerState, MAX_SNAPSHOT_VERSION, RefusalReason,
+        RestoreError, StateError,
+    };
 
     /// Ids in a block, the one that is never given included: `docs/format/ledger-v2.md`.
     const BLOCK: u64 = 1 << 22;
@@ -96,6 +99,84 @@ mod hold_ids {
             assert!(before.as_flattened().iter().all(|id| restored.release(*id) == missing()));
             restarted(&restored.state());
             settle_all(restored, &after);
+        }
+    }
+
+    /// Spare `s` is block `2s + 1`, above that of the tenant's number, and one tenant's.
+    #[test]
+    fn a_spare_that_a_tenant_cannot_have_is_refused() {
+        let state = opened().state();
+        let [a, b, c] = ["a", "b", "c"]
+            .map(|name| state.tenants.iter().position(|tenant| tenant.tenant_id == name).unwrap());
+        let with = |next_spare: u64, next_holds: &[(usize, u64)]| {
+            let mut state = LedgerState { next_spare, ..state.clone() };
+            for (tenant, next_hold) in next_holds {
+                state.tenants[*tenant].next_hold = *next_hold;
+            }
+            BudgetEngine::from_state(&state).map(|engine| assert_eq!(engine.state(), state))
+        };
+        let refused =
+            |tenant: &str, hold| Err(StateError::HoldId { tenant_id: tenant.into(), hold });
+        let spare = |spare: u64| (2 * spare + 1) * BLOCK;
+        assert_eq!(with(3, &[(c, spare(0) + 2), (b, spare(2) + 2)]), Ok(()));
+        assert_eq!(with(3, &[(b, spare(1) + 2), (c, spare(2) + 2)]), refused("b", spare(1) + 1));
+        assert_eq!(with(3, &[(a, spare(2) + 2), (c, spare(2) + 3)]), refused("a", spare(2) + 1));
+        assert_eq!(with(3, &[(c, spare(2) + 1)]), refused("c", spare(2)));
+        assert_eq!(with(2, &[(c, spare(2) + 2)]), refused("c", spare(2) + 1));
+        let next_spare = |expected, found| Err(StateError::NextSpare { expected, found });
+        assert_eq!(with(4, &[(c, spare(2) + 2)]), next_spare(3, 4));
+    }
+
+    /// What a ledger gets to, a restart can read: at the end of the numbers it opens nobody.
+    #[test]
+    fn a_state_at_the_end_of_the_numbers_can_be_read_back() {
+        let end = 3 << 38;
+        let mut snapshot = opened().snapshot();
+        snapshot.version = MAX_SNAPSHOT_VERSION;
+        let restored = BudgetEngine::new();
+        restored.restore_from_snapshot(snapshot.clone()).unwrap();
+        let mut state = restarted(&restored.state()).state();
+        assert_eq!(state.next_number, (1 << 39) + 3);
+        let forward = end - state.next_number;
+        (state.next_number, state.next_spare) = (end, end - 3);
+        for tenant in &mut state.tenants {
+            tenant.number += forward;
+            tenant.next_hold = (2 * tenant.number + 1) * BLOCK;
+        }
+        let last = restarted(&state);
+        let full = last.open_tenant("d", None, 1, Call::default()).unwrap_err().reason;
+        assert_eq!(full, RefusalReason::TooManyTenants { limit: end });
+        let too_many = Err(RestoreError::TooManyTenants { tenants: 3 });
+        assert_eq!(last.restore_from_snapshot(snapshot), too_many);
+        assert_eq!(last.state(), state, "nobody was lost");
+        assert!(last.try_reserve("c", 1).1.is_some(), "the last spare is above its number");
+        assert_eq!(last.try_reserve("a", 1).1, None);
+        assert_eq!(restarted(&last.state()).reserved_microcents("c"), 1);
+    }
+
+    #[test]
+    fn spares_taken_at_once_are_those_of_a_serial_order() {
+        for _ in 0..50 {
+            let engine = nearly_used_up(&opened(), 0);
+            let start = std::sync::Barrier::new(TENANTS.len());
+            std::thread::scope(|scope| {
+                for tenant in TENANTS {
+                    let (engine, start) = (&engine, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        reserve(engine, tenant);
+                    });
+                }
+            });
+            let state = restarted(&engine.state()).state();
+            let given =
+                state.tenants.iter().map(|tenant| (tenant.next_hold / BLOCK / 2, tenant.number));
+            let mut next = 0;
+            for (spare, number) in given.collect::<BTreeSet<_>>() {
+                assert_eq!(spare, number.max(next), "{state:?}");
+                next = spare + 1;
+            }
+            assert_eq!(state.next_spare, next);
         }
     }
 

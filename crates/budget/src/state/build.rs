@@ -41,6 +41,10 @@ impl BudgetEngine {
         let ledger = build(state)?;
         // One check for order, repetition and everything else a ledger would have written otherwise.
         let rebuilt = ledger.state();
+        if rebuilt.next_spare != state.next_spare {
+            let (expected, found) = (rebuilt.next_spare, state.next_spare);
+            return Err(StateError::NextSpare { expected, found });
+        }
         if rebuilt != *state {
             let pairs = rebuilt.tenants.iter().zip(&state.tenants);
             let different =
@@ -195,8 +199,10 @@ fn place<'s>(
     let added = store.add(&mut registry, &tenant.tenant_id);
     let index = added.map_err(|_| StateError::TooManyTenants { tenants })?.index;
     store.publish(&mut registry, index);
-    placed.insert(&tenant.tenant_id, Place { index, parent, level });
-    Ok(())
+    match placed.insert(&tenant.tenant_id, Place { index, parent, level }) {
+        None => Ok(()),
+        Some(_) => Err(StateError::NotCanonical { tenant_id: tenant.tenant_id.clone() }),
+    }
 }
 
 /// Puts into a tenant what its state says.

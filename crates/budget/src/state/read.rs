@@ -69,15 +69,17 @@ impl Ledger {
         });
         let accounts_at_cut = views.ordered;
         let next_number = self.store.number(accounts_at_cut);
-        let first_spare = self.store.first_spare();
         drop(views);
-        // Spares are given in order, so the last one any of these tenants has is the last.
-        let given = accounts.iter().filter_map(|(_, account)| spare_after(account.next_hold)).max();
+        // Spares begin with the first number, and are given in order: the last one that any of these
+        // tenants has is the last.
+        let first = next_number - accounts.len() as u64;
+        let given = accounts.iter().filter_map(|(_, account)| spare_after(account.next_hold));
+        let next_spare = given.fold(first, u64::max);
         let state = LedgerState {
             schema_version: LEDGER_STATE_SCHEMA.to_owned(),
             limits: self.limits,
             next_number,
-            next_spare: given.unwrap_or(0).max(first_spare),
+            next_spare,
             tenants: accounts
                 .into_iter()
                 .map(|(index, account)| {
