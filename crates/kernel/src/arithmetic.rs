@@ -88,6 +88,85 @@ impl<'a> Arithmetic<'a> {
     }
 }
 
+/// The same arithmetic for a catalog and a request whose products and sums all fit 64 bits: known before any
+/// model is looked at, so that none is checked.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy)]
+pub(crate) struct Narrow<'a> {
+    params: &'a PolicyParams,
+    input: &'a KernelInput,
+    /// Value times confidence.
+    pub(crate) worth: u64,
+    pub(crate) risk_penalty: u64,
+}
+
+#[cfg(feature = "alloc")]
+impl<'a> Narrow<'a> {
+    /// Basis points of so many bits, which 10,000 fits.
+    const BPS_BITS: u32 = 14;
+    /// Twice that leaves so many bits to a value: 68,719 units of money.
+    const VALUE_BITS: u32 = u64::BITS - 2 * Self::BPS_BITS;
+    /// Times any number of tokens, and rounded up: `(2^32 − 1)² + 999,999 < 2^64`.
+    const PRICE_BITS: u32 = 32;
+    /// The other losses have fewer than 48 bits, so that the sum of all has at most 62 and a difference its sign.
+    const LATENCY_BITS: u32 = 61;
+
+    /// Whether the policy is one for which [`Narrow::fits`] asks all there is to ask of a request: by the
+    /// catalog's highest quality and latency, and the bits of its highest price.
+    pub(crate) fn suits(
+        params: &PolicyParams,
+        quality: u16,
+        latency: u32,
+        price_bits: u32,
+    ) -> bool {
+        let penalty = u64::from(latency).checked_mul(params.latency_penalty_microunits_per_ms);
+        (quality | params.risk_penalty_multiplier_bps) >> Self::BPS_BITS == 0
+            && price_bits <= Self::PRICE_BITS
+            && penalty.is_some_and(|penalty| penalty >> Self::LATENCY_BITS == 0)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn fits(input: &KernelInput) -> bool {
+        input.business_value_microunits < 1 << Self::VALUE_BITS
+            && (input.risk_bps | input.confidence_bps) >> Self::BPS_BITS == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn new(params: &'a PolicyParams, input: &'a KernelInput) -> Self {
+        let value = input.business_value_microunits.max(0).unsigned_abs();
+        let risk =
+            u64::from(input.risk_bps).wrapping_mul(params.risk_penalty_multiplier_bps.into());
+        Self {
+            params,
+            input,
+            worth: value.wrapping_mul(input.confidence_bps.into()),
+            risk_penalty: value.wrapping_mul(risk) / BPS_SQUARED,
+        }
+    }
+
+    /// As [`KernelModel::cost_microunits`].
+    #[inline(always)]
+    pub(crate) fn cost(&self, model: &KernelModel) -> u64 {
+        let cost = |tokens: u32, price: u64| {
+            u64::from(tokens).wrapping_mul(price).wrapping_add(TOKENS_PER_PRICE - 1)
+                / TOKENS_PER_PRICE
+        };
+        cost(self.input.input_tokens, model.input_cost_microunits_per_million_tokens).wrapping_add(
+            cost(self.input.output_tokens, model.output_cost_microunits_per_million_tokens),
+        )
+    }
+
+    /// As [`Arithmetic::utility`].
+    #[inline(always)]
+    pub(crate) fn utility(&self, model: &KernelModel, cost: u64) -> i64 {
+        let gain = self.worth.wrapping_mul(model.quality_bps.into()) / BPS_SQUARED;
+        let penalty = self.params.latency_penalty_microunits_per_ms;
+        let latency_penalty = penalty.wrapping_mul(model.p95_latency_ms.into());
+        let loss = self.risk_penalty.wrapping_add(latency_penalty).wrapping_add(cost);
+        gain.wrapping_sub(loss).cast_signed()
+    }
+}
+
 /// Given what the arithmetic is made of and not itself, so that its numbers can stay in registers.
 #[cold]
 #[inline(never)]
@@ -208,5 +287,69 @@ mod tests {
         }
         check((most + 1, 0, 0, 0), false);
         check((signed, 0, 0, 0), false);
+    }
+
+    /// What [`Narrow`] computes with the largest numbers it takes, and that it takes none larger.
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn narrow_arithmetic_agrees_up_to_its_limits() {
+        const BPS: u16 = (1 << 14) - 1;
+        let params = PolicyParams {
+            policy_epoch: 1,
+            catalog_epoch: 1,
+            hard_risk_limit_bps: u16::MAX,
+            minimum_confidence_bps: 0,
+            risk_penalty_multiplier_bps: BPS,
+            latency_penalty_microunits_per_ms: 1 << 29,
+        };
+        let input = KernelInput {
+            request_sequence: 1,
+            requested_model_id: 1,
+            input_tokens: u32::MAX,
+            output_tokens: u32::MAX,
+            business_value_microunits: (1 << 36) - 1,
+            budget_limit_microunits: u64::MAX,
+            risk_bps: BPS,
+            confidence_bps: BPS,
+            minimum_quality_bps: 0,
+            max_p95_latency_ms: 0,
+            required_capabilities: 0,
+            allowed_provider_mask: u64::MAX,
+            required_region_mask: 0,
+        };
+        let model = KernelModel {
+            model_id: 1,
+            quality_bps: BPS,
+            p95_latency_ms: u32::MAX,
+            input_cost_microunits_per_million_tokens: u64::from(u32::MAX),
+            output_cost_microunits_per_million_tokens: u64::from(u32::MAX),
+            ..crate::decide::NOBODY
+        };
+        let free = KernelModel {
+            p95_latency_ms: 0,
+            input_cost_microunits_per_million_tokens: 0,
+            output_cost_microunits_per_million_tokens: 0,
+            ..model
+        };
+        for model in [model, free, crate::decide::NOBODY] {
+            let (narrow, exact) = (Narrow::new(&params, &input), Arithmetic::new(&params, &input));
+            let cost = narrow.cost(&model);
+            assert_eq!(cost, exact.cost(&model));
+            let terms = exact.terms(&model, cost);
+            assert_eq!(narrow.utility(&model, cost), terms.utility_microunits);
+            assert_eq!(u128::from(narrow.risk_penalty), terms.risk_penalty_microunits);
+        }
+        assert!(Narrow::suits(&params, BPS, u32::MAX, 32));
+        assert!(!Narrow::suits(&params, BPS + 1, u32::MAX, 32));
+        assert!(!Narrow::suits(&params, BPS, u32::MAX, 33));
+        let steeper = PolicyParams { latency_penalty_microunits_per_ms: (1 << 29) + 1, ..params };
+        assert!(!Narrow::suits(&steeper, BPS, u32::MAX, 32));
+        let riskier = PolicyParams { risk_penalty_multiplier_bps: BPS + 1, ..params };
+        assert!(!Narrow::suits(&riskier, BPS, u32::MAX, 32));
+        assert!(Narrow::fits(&input));
+        assert!(Narrow::fits(&KernelInput { business_value_microunits: i64::MIN, ..input }));
+        assert!(!Narrow::fits(&KernelInput { business_value_microunits: 1 << 36, ..input }));
+        assert!(!Narrow::fits(&KernelInput { risk_bps: BPS + 1, ..input }));
+        assert!(!Narrow::fits(&KernelInput { confidence_bps: BPS + 1, ..input }));
     }
 }

@@ -1,6 +1,7 @@
 //! From assessments to one decision.
 
 use core::cmp::Reverse;
+use core::hint::select_unpredictable;
 
 use crate::arithmetic::Arithmetic;
 use crate::gate::{Score, score};
@@ -11,39 +12,51 @@ use crate::{
 
 /// An eligible model.
 #[derive(Clone, Copy)]
-struct Candidate {
+pub(crate) struct Candidate<'a> {
     utility: i64,
     cost: u64,
-    model_id: u32,
+    model: &'a KernelModel,
     index: usize,
 }
 
-/// Ranks behind every eligible model, because their utilities are positive: the mark of an empty place.
-const NOBODY: Candidate = Candidate { utility: 0, cost: 0, model_id: 0, index: usize::MAX };
+/// Who is offered where there is no model: it costs and is worth nothing, and its id is that of no model.
+pub(crate) static NOBODY: KernelModel = KernelModel {
+    model_id: 0,
+    provider_id: 0,
+    quality_bps: 0,
+    risk_ceiling_bps: 0,
+    enabled: 0,
+    p95_latency_ms: 0,
+    capabilities: 0,
+    region_mask: 0,
+    input_cost_microunits_per_million_tokens: 0,
+    output_cost_microunits_per_million_tokens: 0,
+};
 
-impl Candidate {
+impl<'a> Candidate<'a> {
+    /// Ranks behind every eligible model, because their utilities are positive: the mark of an empty place.
+    const NONE: Self = Self { utility: 0, cost: 0, model: &NOBODY, index: usize::MAX };
+
     #[inline(always)]
-    fn new(index: usize, model: &KernelModel, score: Score) -> Self {
+    pub(crate) fn new(index: usize, model: &'a KernelModel, score: Score) -> Self {
         let Score { cost, utility } = score;
-        Self { utility, cost, model_id: model.model_id, index }
+        Self { utility, cost, model, index }
     }
 
-    /// Higher utility, then whatever breaks the tie.
+    /// Higher utility, then whatever breaks the tie. Two empty places are no tie.
     #[inline(always)]
-    fn precedes(self, other: Self, models: &[KernelModel]) -> bool {
-        // Two empty places are no tie.
+    fn precedes(self, other: Self) -> bool {
         let tie = (self.utility == other.utility) & (self.utility > 0);
-        if tie { self.wins_tie(other, models) } else { self.utility > other.utility }
-    }
-
-    /// Lower cost, higher quality, lower id, and earlier position where ids repeat.
-    #[inline(always)]
-    fn wins_tie(self, other: Self, models: &[KernelModel]) -> bool {
-        let key = |candidate: Self| {
-            let quality = models.get(candidate.index).map(|model| Reverse(model.quality_bps));
-            (candidate.cost, quality, candidate.model_id, candidate.index)
-        };
-        key(self) < key(other)
+        (self.utility > other.utility)
+            | (tie
+                && wins_tie(
+                    self.cost,
+                    self.model,
+                    self.index,
+                    other.cost,
+                    other.model,
+                    other.index,
+                ))
     }
 
     /// `self` if it is `chosen`, else `other`, number by number: which of two models is better cannot be
@@ -51,36 +64,60 @@ impl Candidate {
     #[inline(always)]
     fn or(self, chosen: bool, other: Self) -> Self {
         Self {
-            utility: if chosen { self.utility } else { other.utility },
-            cost: if chosen { self.cost } else { other.cost },
-            model_id: if chosen { self.model_id } else { other.model_id },
-            index: if chosen { self.index } else { other.index },
+            utility: select_unpredictable(chosen, self.utility, other.utility),
+            cost: select_unpredictable(chosen, self.cost, other.cost),
+            model: select_unpredictable(chosen, self.model, other.model),
+            index: select_unpredictable(chosen, self.index, other.index),
         }
     }
+}
+
+/// Lower cost, higher quality, lower id, and earlier position where ids repeat. Takes what it compares and not
+/// candidates, which an address would force into memory.
+#[cold]
+#[inline(never)]
+fn wins_tie(
+    cost: u64,
+    model: &KernelModel,
+    index: usize,
+    other_cost: u64,
+    other: &KernelModel,
+    other_index: usize,
+) -> bool {
+    let key = |cost: u64, model: &KernelModel, index: usize| {
+        (cost, Reverse(model.quality_bps), model.model_id, index)
+    };
+    key(cost, model, index) < key(other_cost, other, other_index)
 }
 
 /// The two best candidates met so far, in whatever order they were met.
 #[derive(Clone, Copy)]
 pub(crate) struct Ranking<'a> {
-    models: &'a [KernelModel],
-    best: Candidate,
-    second: Candidate,
+    best: Candidate<'a>,
+    second: Candidate<'a>,
 }
 
 impl<'a> Ranking<'a> {
     #[inline(always)]
-    pub(crate) const fn new(models: &'a [KernelModel]) -> Self {
-        Self { models, best: NOBODY, second: NOBODY }
+    pub(crate) const fn new() -> Self {
+        Self { best: Candidate::NONE, second: Candidate::NONE }
+    }
+
+    /// Of an eligible candidate and another, which may be worth nothing.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn of_two(a: Candidate<'a>, b: Candidate<'a>) -> Self {
+        let first = b.precedes(a);
+        Self { best: b.or(first, a), second: a.or(first, b) }
     }
 
     /// Ranks an eligible model.
     #[inline(always)]
-    pub(crate) fn consider(&mut self, index: usize, model: &KernelModel, score: Score) {
-        let candidate = Candidate::new(index, model, score);
-        let first = candidate.precedes(self.best, self.models);
+    pub(crate) fn consider(&mut self, candidate: Candidate<'a>) {
+        let first = candidate.precedes(self.best);
         let worse = self.best.or(first, candidate);
         self.best = candidate.or(first, self.best);
-        let second = worse.precedes(self.second, self.models);
+        let second = worse.precedes(self.second);
         self.second = worse.or(second, self.second);
     }
 
@@ -91,34 +128,34 @@ impl<'a> Ranking<'a> {
         self.second.utility
     }
 
-    /// The decision that follows; `refused_by` says why when nothing was ranked.
+    /// The decision for the best; none when nothing was ranked.
     #[inline(always)]
-    pub(crate) fn conclude(
+    pub(crate) fn decision(
         &self,
         params: &PolicyParams,
         input: &KernelInput,
         seen: Seen,
-        refused_by: impl FnOnce() -> KernelReason,
-    ) -> KernelDecision {
+    ) -> Option<KernelDecision> {
         let (best, second) = (&self.best, &self.second);
-        let (action, reason) = if best.utility == 0 {
-            (KernelAction::Reject, refused_by())
-        } else if best.model_id == input.requested_model_id {
+        if best.utility == 0 {
+            return None;
+        }
+        let requested = best.model.model_id == input.requested_model_id;
+        let (action, reason) = if requested {
             (KernelAction::ExecuteRequested, KernelReason::RequestedModelMaximizesUtility)
         } else {
             (KernelAction::Substitute, KernelReason::AlternativeMaximizesUtility)
         };
-        // Nobody's numbers are those of a rejection.
-        KernelDecision {
+        Some(KernelDecision {
             action,
-            selected_model_id: best.model_id,
+            selected_model_id: best.model.model_id,
             selected_model_index: saturate(best.index),
             estimated_cost_microunits: best.cost,
             expected_utility_microunits: best.utility,
-            counterfactual_model_id: second.model_id,
+            counterfactual_model_id: second.model.model_id,
             counterfactual_utility_microunits: second.utility,
             ..rejection(params, input, reason, seen)
-        }
+        })
     }
 }
 
@@ -139,20 +176,30 @@ pub(crate) const fn request_refusal(
 
 /// What is asked for: a decision, with or without its trace.
 pub(crate) trait Answer {
-    fn new(decision: KernelDecision, trace: impl FnOnce() -> DecisionTrace) -> Self;
+    /// What is not asked for is not counted.
+    #[cfg(feature = "alloc")]
+    const TRACED: bool;
+
+    fn new(decision: KernelDecision, trace: DecisionTrace) -> Self;
 }
 
 impl Answer for KernelDecision {
+    #[cfg(feature = "alloc")]
+    const TRACED: bool = false;
+
     #[inline(always)]
-    fn new(decision: KernelDecision, _: impl FnOnce() -> DecisionTrace) -> Self {
+    fn new(decision: KernelDecision, _: DecisionTrace) -> Self {
         decision
     }
 }
 
 impl Answer for (KernelDecision, DecisionTrace) {
+    #[cfg(feature = "alloc")]
+    const TRACED: bool = true;
+
     #[inline(always)]
-    fn new(decision: KernelDecision, trace: impl FnOnce() -> DecisionTrace) -> Self {
-        (decision, trace())
+    fn new(decision: KernelDecision, trace: DecisionTrace) -> Self {
+        (decision, trace)
     }
 }
 
@@ -160,7 +207,7 @@ impl Answer for (KernelDecision, DecisionTrace) {
 pub(crate) fn decide<A: Answer>(policy: &Policy<'_>, input: &KernelInput) -> A {
     let params = policy.params();
     match request_refusal(params, input) {
-        Some(reason) => A::new(refuse(params, input, reason), DecisionTrace::default),
+        Some(reason) => A::new(refuse(params, input, reason), DecisionTrace::default()),
         None => by_row(params, input, policy.models()),
     }
 }
@@ -174,20 +221,23 @@ pub(crate) fn by_row<A: Answer>(
 ) -> A {
     let arithmetic = Arithmetic::new(params, input);
     let mut rejections = RejectionHistogram::default();
-    let mut ranking = Ranking::new(models);
+    let mut ranking = Ranking::new();
     let mut eligible = 0_usize;
     for (index, model) in models.iter().enumerate() {
         match score(&arithmetic, model) {
             Ok(score) => {
                 eligible += 1;
-                ranking.consider(index, model, score);
+                ranking.consider(Candidate::new(index, model, score));
             }
             Err(gate) => rejections.record(gate),
         }
     }
     let seen = Seen { evaluated: saturate(models.len()), eligible: saturate(eligible) };
-    let decision = ranking.conclude(params, input, seen, || rejections.dominant_reason());
-    A::new(decision, || seen.trace(rejections))
+    let decision = match ranking.decision(params, input, seen) {
+        Some(decision) => decision,
+        None => rejection(params, input, rejections.dominant_reason(), seen),
+    };
+    A::new(decision, seen.trace(rejections))
 }
 
 /// How many models were looked at, and how many passed.
@@ -221,7 +271,7 @@ pub(crate) fn saturate(count: usize) -> u16 {
 }
 
 #[inline(always)]
-fn rejection(
+pub(crate) fn rejection(
     params: &PolicyParams,
     input: &KernelInput,
     reason: KernelReason,

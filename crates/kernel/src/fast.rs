@@ -10,6 +10,8 @@
 //! The multipliers of the estimate have 64 bits. A request or a policy that needs more ([`estimate`] has the
 //! bounds) is decided by row.
 
+mod block;
+mod bounds;
 mod columns;
 mod estimate;
 mod gates;
@@ -25,14 +27,15 @@ use alloc::boxed::Box;
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 use core::marker::PhantomData;
 
-use columns::{Chunk, SMALL, Small, Summary, chunks, small};
+use block::{Catalog, TILE};
+use columns::{BLOCK, Chunk, SMALL, Small, Summary, chunks, one_block, small};
 use estimate::{PolicyScale, Scale};
 use lanes::{Lanes, Portable};
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 use pulp::x86::{V3, V4};
 use scan::Scan;
 
-use crate::arithmetic::Arithmetic;
+use crate::arithmetic::{Arithmetic, Narrow};
 use crate::decide::{Answer, by_row, refuse, request_refusal};
 use crate::{DecisionTrace, KernelDecision, KernelInput, KernelModel, PolicyParams};
 
@@ -51,6 +54,8 @@ pub(crate) struct Fast {
 enum Layout {
     /// Too few models to gain from columns, or numbers too large for the estimate.
     Rows,
+    /// One block, whose arithmetic fits 64 bits.
+    Block(PolicyScale, Box<Small>),
     Small(PolicyScale, Box<[Small]>),
     Large(PolicyScale, Box<[Chunk]>),
 }
@@ -70,7 +75,9 @@ impl Layout {
         let widths = &summary.widths;
         match PolicyScale::new(params, widths) {
             Some(scale) if models.len() > TINY && summary.bps_fit() => {
-                if models.len() <= SMALL {
+                if models.len() <= BLOCK && is_narrow(params, summary) {
+                    Self::Block(scale, Box::new(one_block::<L>(models, widths)))
+                } else if models.len() <= SMALL {
                     Self::Small(scale, small::<L>(models, widths))
                 } else {
                     Self::Large(scale, chunks::<L>(models, widths))
@@ -120,7 +127,7 @@ impl Fast {
         input: &KernelInput,
     ) -> A {
         if let Some(reason) = request_refusal(params, input) {
-            return A::new(refuse(params, input, reason), DecisionTrace::default);
+            return A::new(refuse(params, input, reason), DecisionTrace::default());
         }
         match self.machine {
             #[cfg(all(feature = "simd", target_arch = "x86_64"))]
@@ -141,8 +148,19 @@ impl Fast {
                 input,
                 answer: PhantomData,
             }),
-            Machine::Portable => self.by_column(Portable, params, models, input),
+            Machine::Portable => self.portably(params, models, input),
         }
+    }
+
+    /// Out of line, so that it costs the machines with vectors nothing.
+    #[inline(never)]
+    fn portably<A: Answer>(
+        &self,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        input: &KernelInput,
+    ) -> A {
+        self.by_column(Portable, params, models, input)
     }
 
     /// Decides each of `inputs` into the place beside it. The machine is entered once for all of them.
@@ -175,11 +193,34 @@ impl Fast {
         inputs: &[KernelInput],
         decisions: &mut [KernelDecision],
     ) {
-        for (input, decision) in inputs.iter().zip(decisions) {
-            *decision = match request_refusal(params, input) {
-                Some(reason) => refuse(params, input, reason),
-                None => self.by_column(lanes, params, models, input),
+        for (inputs, decisions) in inputs.chunks(TILE).zip(decisions.chunks_mut(TILE)) {
+            let decided = match self.catalog(params, models) {
+                Some(catalog) => catalog.decide_tile(lanes, inputs, decisions),
+                None => 0,
             };
+            for ((input, decision), bit) in inputs.iter().zip(decisions).zip(0..) {
+                if decided >> bit & 1 == 0 {
+                    *decision = match request_refusal(params, input) {
+                        Some(reason) => refuse(params, input, reason),
+                        None => self.by_column(lanes, params, models, input),
+                    };
+                }
+            }
+        }
+    }
+
+    /// A catalog of one block, with what belongs to it.
+    #[inline(always)]
+    fn catalog<'a>(
+        &'a self,
+        params: &'a PolicyParams,
+        models: &'a [KernelModel],
+    ) -> Option<Catalog<'a>> {
+        match &self.layout {
+            Layout::Block(scale, block) => {
+                Some(Catalog { params, models, summary: &self.summary, scale, block })
+            }
+            _ => None,
         }
     }
 
@@ -192,24 +233,33 @@ impl Fast {
         models: &[KernelModel],
         input: &KernelInput,
     ) -> A {
+        if let Some(catalog) = self.catalog(params, models)
+            && let Some(answer) = catalog.decide(lanes, input)
+        {
+            return answer;
+        }
+        let summary = &self.summary;
         let arithmetic = Arithmetic::new(params, input);
-        if !Scale::fits(&arithmetic) {
+        if !Scale::fits(input) {
             return by_row(params, input, models);
         }
         match &self.layout {
-            Layout::Rows => by_row(params, input, models),
+            Layout::Rows | Layout::Block(..) => by_row(params, input, models),
             Layout::Small(scale, blocks) => {
-                let scan = Scan::new(arithmetic, &self.summary, scale, models);
-                match &**blocks {
-                    [block] => scan.block(lanes, block),
-                    blocks => scan.blocks(lanes, blocks),
-                }
+                Scan::new(arithmetic, summary, scale, models).blocks(lanes, blocks)
             }
             Layout::Large(scale, chunks) => {
-                Scan::new(arithmetic, &self.summary, scale, models).chunks(lanes, chunks)
+                Scan::new(arithmetic, summary, scale, models).chunks(lanes, chunks)
             }
         }
     }
+}
+
+/// Whether exact arithmetic over this catalog needs no more than 64 bits.
+fn is_narrow(params: &PolicyParams, summary: &Summary) -> bool {
+    let Summary { highest_quality, highest_latency, widths, .. } = *summary;
+    let price_bits = widths.input_price.max(widths.output_price);
+    Narrow::suits(params, highest_quality, highest_latency, price_bits)
 }
 
 /// What is compiled with the machine's instructions enabled: a closure would not be inlined into the function that has it. It holds

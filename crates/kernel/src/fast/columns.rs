@@ -144,18 +144,22 @@ const fn width(value: u64) -> u32 {
 /// The top 15 bits of `value`, which is `width` bits wide.
 #[inline(always)]
 pub(crate) const fn top_bits(value: u64, width: u32) -> u16 {
-    (value.wrapping_shl(u64::BITS - width) >> (u64::BITS - COLUMN_BITS)) as u16
+    (value.wrapping_shl(u64::BITS.wrapping_sub(width)) >> (u64::BITS - COLUMN_BITS)) as u16
 }
 
 /// A small catalog, in order.
 pub(crate) fn small<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Box<[Small]> {
-    let small = |models: &[KernelModel]| Small {
+    models.chunks(BLOCK).map(|models| one_block::<L>(models, widths)).collect()
+}
+
+/// A catalog of one block.
+pub(crate) fn one_block<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Small {
+    Small {
         enabled: enabled(models),
         block: block::<L>(models, widths),
         lacking: sets::<L>(models, |model| !model.capabilities),
         regions: sets::<L>(models, |model| model.region_mask),
-    };
-    models.chunks(BLOCK).map(small).collect()
+    }
 }
 
 /// The chunks of a large catalog, in order.

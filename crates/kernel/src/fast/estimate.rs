@@ -9,8 +9,8 @@ use core::ops::{BitAnd, BitOr, Not};
 
 use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Widths};
 use super::lanes::{Column, Lanes};
-use crate::PolicyParams;
 use crate::arithmetic::Arithmetic;
+use crate::{KernelInput, PolicyParams};
 
 // A term is `c × m / 2^15`, rounded: what 15 bits hold of a column's number and of a multiplier. The truth is
 // `(c + x)(m + y) / 2^15` with `x, y < 1`: more by less than `(c + m + 1) / 2^15`, which is at most 1 and the
@@ -50,7 +50,7 @@ const PER_BPS_SQUARED: u64 = {
 };
 /// Values below `2^47` microunits, 140 million units of money, times 16 bits of confidence fit `u64`, and
 /// no utility can reach the clamp of `i64`, where utilities tie that an estimate would tell apart.
-const MAX_VALUE: u64 = 1 << 47;
+const MAX_VALUE: i64 = 1 << 47;
 
 /// The part of the multipliers that the policy alone fixes.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,26 @@ impl PolicyScale {
     }
 }
 
+/// What the request and the policy fix of a utility.
+#[derive(Clone, Copy)]
+pub(crate) struct FixedTerms {
+    /// Value times confidence, in microunits of a basis point.
+    pub(crate) worth: u64,
+    /// In microunits.
+    pub(crate) risk_penalty: u64,
+}
+
+impl FixedTerms {
+    /// Of a request that [`Scale::fits`].
+    #[inline(always)]
+    pub(crate) fn of(arithmetic: &Arithmetic<'_>) -> Self {
+        Self {
+            worth: arithmetic.value * u64::from(arithmetic.input.confidence_bps),
+            risk_penalty: u64::try_from(arithmetic.risk_penalty).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 /// The numbers that turn columns into units.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
@@ -94,27 +114,23 @@ pub(crate) struct Scale {
 impl Scale {
     /// Whether a request is small enough for 64-bit multipliers and the columns' basis points.
     #[inline(always)]
-    pub(crate) fn fits(arithmetic: &Arithmetic<'_>) -> bool {
-        let input = arithmetic.input;
-        arithmetic.value < MAX_VALUE
+    pub(crate) const fn fits(input: &KernelInput) -> bool {
+        input.business_value_microunits < MAX_VALUE
             && (input.minimum_quality_bps | input.risk_bps) >> BPS_WIDTH == 0
     }
 
     #[inline(always)]
-    pub(crate) fn new(arithmetic: &Arithmetic<'_>, policy: &PolicyScale) -> Self {
-        let input = arithmetic.input;
+    pub(crate) fn new(input: &KernelInput, terms: FixedTerms, policy: &PolicyScale) -> Self {
         let price = |tokens: u32, shift| (u64::from(tokens) * PER_MILLION).wrapping_shr(shift);
         let input_price = price(input.input_tokens, policy.input_price);
         let output_price = price(input.output_tokens, policy.output_price);
-        let worth = arithmetic.value * u64::from(input.confidence_bps);
-        let quality = high_half(u128::from(worth) * u128::from(PER_BPS_SQUARED));
+        let quality = high_half(u128::from(terms.worth) * u128::from(PER_BPS_SQUARED));
         // The unit in which the largest of them takes 15 bits, and at least a microunit.
         let largest = quality | input_price | output_price | policy.latency;
         let unit = (u64::BITS - SHARE_BITS).saturating_sub(largest.leading_zeros());
         #[expect(clippy::cast_possible_truncation, reason = "15 bits are left of the largest")]
         let multiplier = |amount: u64| amount.wrapping_shr(unit) as u16;
         let units = |amount: u64| in_units(amount, unit);
-        let risk_penalty = u64::try_from(arithmetic.risk_penalty).unwrap_or(u64::MAX);
         let budget = units(input.budget_limit_microunits);
         // Nothing costs more than all there is.
         let unlimited = input.budget_limit_microunits == u64::MAX;
@@ -124,7 +140,7 @@ impl Scale {
             input_price: multiplier(input_price),
             output_price: multiplier(output_price),
             latency: multiplier(policy.latency),
-            risk_penalty: units(risk_penalty),
+            risk_penalty: units(terms.risk_penalty),
             // Of saturated numbers nothing is said.
             budget: budget.saturating_add(COST_EXCESS).min(FULL),
             safe_budget: if unlimited { FULL } else { budget.wrapping_sub(COST_SLACK) },

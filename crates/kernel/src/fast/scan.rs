@@ -1,23 +1,19 @@
 //! One request against the columns: gates as masks, then estimates, then the exact few.
 
-use super::columns::{
-    BLOCK, BLOCKS, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Chunk, Small, Summary, top_bits,
-};
-use super::estimate::{ABOVE, BELOW, Estimate, PolicyScale, Scale, Settled, Verdicts};
+use super::bounds::Bounds;
+use super::columns::{BLOCK, BLOCKS, Block, CHUNK, Chunk, Small, Summary};
+use super::estimate::{ABOVE, BELOW, Estimate, FixedTerms, PolicyScale, Scale, Settled, Verdicts};
 use super::gates::{all_of, any_of, below, disjoint, outside};
 use super::lanes::Lanes;
 use super::tally::{Alive, Count, Leaders};
 use super::words::Words;
 use crate::arithmetic::Arithmetic;
-use crate::decide::{Answer, Ranking, Seen, saturate};
+use crate::decide::{Answer, Candidate, Ranking};
 use crate::gate::{Score, score_economics};
-use crate::{ALL_PROVIDERS, KernelInput, KernelModel, KernelReason};
+use crate::{ALL_PROVIDERS, KernelModel};
 
 /// A model whose margin is so much below another's is surely worth less.
-const SPREAD: u16 = BELOW + ABOVE;
-
-/// Up to so many models of a catalog of one block are computed exactly without an estimate.
-const FEW: u32 = 4;
+pub(super) const SPREAD: u16 = BELOW + ABOVE;
 
 /// A request on its way through the catalog.
 pub(crate) struct Scan<'a> {
@@ -32,30 +28,6 @@ pub(crate) struct Scan<'a> {
     bar: u16,
 }
 
-/// What the columns are compared with.
-#[derive(Clone, Copy)]
-struct Bounds {
-    minimum_quality: u16,
-    max_latency: u16,
-    /// Whether latencies equal in the column may be on different sides of the limit.
-    latency_lost_bits: bool,
-    risk: u16,
-}
-
-impl Bounds {
-    #[inline(always)]
-    fn new(input: &KernelInput, summary: &Summary) -> Self {
-        let (limit, width) = (u64::from(input.max_p95_latency_ms), summary.widths.latency);
-        let limited = limit > 0 && limit >> width == 0;
-        Self {
-            minimum_quality: top_bits(input.minimum_quality_bps.into(), BPS_WIDTH),
-            max_latency: if limited { top_bits(limit, width) } else { u16::MAX >> 1 },
-            latency_lost_bits: limited && width > COLUMN_BITS,
-            risk: top_bits(input.risk_bps.into(), BPS_WIDTH),
-        }
-    }
-}
-
 impl<'a> Scan<'a> {
     #[inline(always)]
     pub(crate) fn new(
@@ -66,53 +38,14 @@ impl<'a> Scan<'a> {
     ) -> Self {
         Self {
             bounds: Bounds::new(arithmetic.input, summary),
-            scale: Scale::new(&arithmetic, policy_scale),
+            scale: Scale::new(arithmetic.input, FixedTerms::of(&arithmetic), policy_scale),
             arithmetic,
             summary,
             models,
             count: Count::default(),
-            ranking: Ranking::new(models),
+            ranking: Ranking::new(),
             bar: 0,
         }
-    }
-
-    /// Decides a catalog of one block. A few models are computed exactly at once, cheaper than an estimate.
-    #[inline(always)]
-    pub(crate) fn block<L: Lanes, A: Answer>(mut self, lanes: L, small: &Small) -> A {
-        let alive = self.block_gates(lanes, small);
-        if alive.count_ones() <= FEW {
-            self.exactly(alive, 0);
-        } else {
-            let Estimate { verdicts, margins } = Estimate::of(lanes, &self.scale, &small.block);
-            let Settled { over_budget, worthy, unsure } = verdicts.settle(alive);
-            self.count.over_budget += over_budget.count_ones();
-            self.count.eligible += worthy.count_ones();
-            let mut leaders = Leaders::none(lanes);
-            leaders.add(lanes, margins, worthy);
-            let bar = leaders.second(lanes).saturating_sub(SPREAD);
-            self.rank(worthy & lanes.above(margins, lanes.splat(bar)), 0);
-            self.exactly(unsure, 0);
-        }
-        self.finish(|| self.dominant_reason())
-    }
-
-    /// The models of a catalog of one block that pass the gates on one field.
-    #[inline(always)]
-    fn block_gates<L: Lanes>(&mut self, lanes: L, small: &Small) -> u32 {
-        let (input, block) = (self.arithmetic.input, &small.block);
-        let quality = lanes.splat(self.bounds.minimum_quality);
-        let unserved = lanes.disjoint(&small.regions, input.required_region_mask);
-        let anywhere = input.required_region_mask == 0;
-        let risk = lanes.splat(self.bounds.risk);
-        let refused = [
-            lanes.above(quality, lanes.load(&block.quality)),
-            self.too_slow(lanes, block, 0),
-            !lanes.disjoint(&small.lacking, input.required_capabilities),
-            lanes.outside(&block.providers, input.allowed_provider_mask),
-            if anywhere { 0 } else { unserved },
-            lanes.above(risk, lanes.load(&block.risk_ceiling)),
-        ];
-        self.count.pass(small.enabled, refused)
     }
 
     /// Decides a small catalog of several blocks.
@@ -142,7 +75,7 @@ impl<'a> Scan<'a> {
         self.count.add([quality, latency, capability, provider, region, alive.count]);
         let mut margins = [lanes.splat(0); BLOCKS];
         self.settle(lanes, blocks, alive.models, &mut margins, 0);
-        self.finish(|| self.dominant_reason())
+        self.finish()
     }
 
     /// Decides a large catalog.
@@ -154,7 +87,7 @@ impl<'a> Scan<'a> {
             let alive = self.chunk_gates(lanes, chunk, first);
             self.settle(lanes, chunk.blocks.iter(), alive, &mut margins, first);
         }
-        self.finish(|| self.dominant_reason())
+        self.finish()
     }
 
     /// The models of a chunk that pass the gates on one field. A gate that no model of this catalog can fail is
@@ -196,24 +129,7 @@ impl<'a> Scan<'a> {
         alive.models
     }
 
-    /// The latency gate. A latency that lost bits and equals the limit's is compared in full.
-    #[inline(always)]
-    fn too_slow<L: Lanes>(&self, lanes: L, block: &Block, first: usize) -> u32 {
-        let limit = lanes.splat(self.bounds.max_latency);
-        let latency = lanes.load(&block.latency);
-        let refused = lanes.above(latency, limit);
-        if !self.bounds.latency_lost_bits {
-            return refused;
-        }
-        let limit_ms = self.arithmetic.input.max_p95_latency_ms;
-        let within = lanes.above(limit, latency);
-        let too_slow = |bit: &usize| {
-            self.models.get(first + bit).is_some_and(|model| model.p95_latency_ms > limit_ms)
-        };
-        ones(!(refused | within)).filter(too_slow).fold(refused, |refused, bit| refused | 1 << bit)
-    }
-
-    /// As [`Scan::too_slow`], of each of `blocks`, of which the first has model number `first`.
+    /// As [`Bounds::too_slow`], of each of `blocks`, of which the first has model number `first`.
     #[inline(always)]
     fn each_too_slow<'b, L: Lanes>(
         &self,
@@ -224,7 +140,10 @@ impl<'a> Scan<'a> {
         let mut refused = Words::NONE;
         for number in 0..BLOCKS {
             let Some(block) = blocks.next() else { break };
-            refused.set(number, self.too_slow(lanes, block, first + number * BLOCK));
+            refused.set(
+                number,
+                self.bounds.too_slow(lanes, block, self.models, first + number * BLOCK),
+            );
         }
         refused
     }
@@ -303,7 +222,7 @@ impl<'a> Scan<'a> {
             let Some(model) = self.models.get(first + bit) else { continue };
             let cost = self.arithmetic.cost(model);
             let utility = self.arithmetic.utility(model, cost);
-            self.ranking.consider(first + bit, model, Score { cost, utility });
+            self.ranking.consider(Candidate::new(first + bit, model, Score { cost, utility }));
         }
     }
 
@@ -315,7 +234,7 @@ impl<'a> Scan<'a> {
             match score_economics(&self.arithmetic, model) {
                 Ok(score) => {
                     self.count.eligible += 1;
-                    self.ranking.consider(first + bit, model, score);
+                    self.ranking.consider(Candidate::new(first + bit, model, score));
                 }
                 Err(crate::Gate::Budget) => self.count.over_budget += 1,
                 Err(_) => {}
@@ -323,27 +242,17 @@ impl<'a> Scan<'a> {
         }
     }
 
-    #[inline(always)]
-    fn dominant_reason(&self) -> KernelReason {
-        self.count.histogram(self.summary, self.models.len()).dominant_reason()
-    }
-
     /// The answer, once every model has been seen.
     #[inline(always)]
-    fn finish<A: Answer>(&self, refused_by: impl FnOnce() -> KernelReason) -> A {
-        let seen = Seen {
-            evaluated: saturate(self.models.len()),
-            eligible: u16::try_from(self.count.eligible).unwrap_or(u16::MAX),
-        };
+    fn finish<A: Answer>(&self) -> A {
         let Arithmetic { params, input, .. } = self.arithmetic;
-        let decision = self.ranking.conclude(params, input, seen, refused_by);
-        A::new(decision, || seen.trace(self.count.histogram(self.summary, self.models.len())))
+        self.count.answer(params, input, &self.ranking, self.summary, self.models.len())
     }
 }
 
 /// The positions of the bits that are set, in ascending order.
 #[inline(always)]
-fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
+pub(super) fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
     core::iter::from_fn(move || {
         let lowest = bits.trailing_zeros();
         bits &= bits.checked_sub(1)?;

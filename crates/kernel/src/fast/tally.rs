@@ -3,8 +3,8 @@
 use super::columns::Summary;
 use super::lanes::Lanes;
 use super::words::Words;
-use crate::RejectionHistogram;
-use crate::decide::saturate;
+use crate::decide::{Answer, Ranking, Seen, rejection, saturate};
+use crate::{KernelInput, PolicyParams, RejectionHistogram};
 
 /// Models by how far they came.
 #[derive(Clone, Copy, Default)]
@@ -35,20 +35,46 @@ impl Count {
         }
     }
 
+    /// The answer, once every model has been seen. The gates' counts are for a rejection and a trace.
     #[inline(always)]
-    pub(super) fn histogram(self, summary: &Summary, models: usize) -> RejectionHistogram {
+    pub(super) fn answer<A: Answer>(
+        &self,
+        params: &PolicyParams,
+        input: &KernelInput,
+        ranking: &Ranking<'_>,
+        summary: &Summary,
+        models: usize,
+    ) -> A {
+        let seen = Seen {
+            evaluated: saturate(models),
+            eligible: u16::try_from(self.eligible).unwrap_or(u16::MAX),
+        };
+        let (decision, histogram) = match ranking.decision(params, input, seen) {
+            Some(decision) if A::TRACED => (decision, self.histogram(summary, models)),
+            Some(decision) => (decision, RejectionHistogram::default()),
+            None => {
+                let histogram = self.histogram(summary, models);
+                (rejection(params, input, histogram.dominant_reason(), seen), histogram)
+            }
+        };
+        A::new(decision, seen.trace(histogram))
+    }
+
+    /// Differences of counts of which each is at most the one before.
+    #[inline(always)]
+    fn histogram(&self, summary: &Summary, models: usize) -> RejectionHistogram {
         let count = |models: u32| u16::try_from(models).unwrap_or(u16::MAX);
         let [quality, latency, capability, provider, region, risk_ceiling] = self.passed;
         RejectionHistogram {
             disabled: saturate(models.saturating_sub(summary.enabled as usize)),
-            quality: count(summary.enabled - quality),
-            latency: count(quality - latency),
-            capability: count(latency - capability),
-            provider: count(capability - provider),
-            region: count(provider - region),
-            risk_ceiling: count(region - risk_ceiling),
+            quality: count(summary.enabled.wrapping_sub(quality)),
+            latency: count(quality.wrapping_sub(latency)),
+            capability: count(latency.wrapping_sub(capability)),
+            provider: count(capability.wrapping_sub(provider)),
+            region: count(provider.wrapping_sub(region)),
+            risk_ceiling: count(region.wrapping_sub(risk_ceiling)),
             budget: count(self.over_budget),
-            utility: count(risk_ceiling - self.over_budget - self.eligible),
+            utility: count(risk_ceiling.wrapping_sub(self.over_budget).wrapping_sub(self.eligible)),
         }
     }
 }

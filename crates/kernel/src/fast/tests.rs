@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::columns::{
     BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Planes, Summary, Widths, chunks, small,
 };
-use super::estimate::{ABOVE, BELOW, Estimate, PolicyScale, Scale};
+use super::estimate::{ABOVE, BELOW, Estimate, FixedTerms, PolicyScale, Scale};
 use super::lanes::{Column, Lanes, Portable, Providers, Sets, halves};
 use super::words::Words as Bits;
 use super::*;
@@ -102,6 +102,29 @@ proptest! {
         let mut words = Words(seed);
         let size = if words.chance(25) { large } else { small };
         check(&close(&mut words, size));
+    }
+
+    /// Between requests that are decided together are some that are refused outright or too large for that.
+    #[test]
+    fn batches_decide_as_the_reference(seed: u64, size in 1_usize..40, count in 0..3 * TILE) {
+        let mut words = Words(seed);
+        let Case { mut params, mut models, input } = close(&mut words, size);
+        params.hard_risk_limit_bps = 10_000;
+        match words.upto(7) {
+            0 => params.latency_penalty_microunits_per_ms = words.wide(64),
+            1 => params.risk_penalty_multiplier_bps = u16::MAX,
+            2 => models[0].output_cost_microunits_per_million_tokens = words.wide(64),
+            _ => {}
+        }
+        let inputs: Vec<_> = (0..count).map(|_| mixed(&mut words, input, &models)).collect();
+        let expected: Vec<_> =
+            inputs.iter().map(|input| reference::decide(&params, &models, input).decision).collect();
+        for machine in machines() {
+            let mut decisions = expected.clone();
+            decisions.rotate_right(count / 2);
+            Fast::on(machine, &params, &models).decide_each(&params, &models, &inputs, &mut decisions);
+            prop_assert_eq!(&decisions, &expected, "{:?}", machine);
+        }
     }
 
     /// Each operation of each machine, against its definition, model by model.
@@ -252,6 +275,26 @@ fn a_latency_that_lost_one_bit_is_compared_in_full() {
     }
 }
 
+/// All that tells models apart is the id, or the position where even that repeats.
+#[test]
+fn equal_models_are_ranked_by_the_rules_for_ties() {
+    for (seed, size) in (0..40).flat_map(|seed| [1, 2, 3, 22, 32, 33].map(|size| (seed, size))) {
+        let mut words = Words(seed);
+        let mut case = close(&mut words, size);
+        case.input.budget_limit_microunits = u64::MAX;
+        let first = case.models[0];
+        for model in &mut case.models {
+            let id = if seed % 2 == 0 { 7 } else { model.model_id };
+            *model = KernelModel { model_id: id, ..first };
+        }
+        check(&case);
+        // Dearer by as much as it is better.
+        let last = &mut case.models[size - 1];
+        last.quality_bps += 1;
+        check(&case);
+    }
+}
+
 /// One model lacks one bit, and the request asks for it; then its provider's, and one region's.
 #[test]
 fn every_bit_of_a_set_decides() {
@@ -302,7 +345,9 @@ fn no_gate_is_skipped_that_one_model_fails() {
 )]
 fn close(words: &mut Words, size: usize) -> Case {
     let mut case = words.case(size);
-    let value = (1 << 40) + words.upto(1 << 40);
+    // With the smaller value everything fits the arithmetic of one block.
+    let bits = if words.chance(50) { 31 } else { 40 };
+    let value = (1 << bits) + words.upto((1 << bits) - 1);
     case.params.hard_risk_limit_bps = u16::MAX;
     case.params.minimum_confidence_bps = 0;
     case.params.risk_penalty_multiplier_bps = 10_000;
@@ -333,7 +378,7 @@ fn close(words: &mut Words, size: usize) -> Case {
         let utility = reference::terms(&case.params, model, &case.input).utility_microunits;
         let wanted = (value >> 3) + words.upto(apart);
         // Bits that a column loses.
-        let lost = (1 << words.upto(24)) - 1;
+        let lost = (1 << words.upto(bits - 16)) - 1;
         model.input_cost_microunits_per_million_tokens |= lost;
         model.output_cost_microunits_per_million_tokens = (utility as u64 - wanted) | lost;
     }
@@ -345,14 +390,31 @@ fn close(words: &mut Words, size: usize) -> Case {
     case
 }
 
+/// One of many requests that are alike.
+fn mixed(words: &mut Words, input: KernelInput, models: &[KernelModel]) -> KernelInput {
+    let model = &models[words.below(models.len())];
+    match words.upto(9) {
+        0 => KernelInput { risk_bps: 10_000, ..input },
+        1 => KernelInput { business_value_microunits: i64::MAX, ..input },
+        2 => KernelInput { business_value_microunits: 1 << 36, ..input },
+        3 => KernelInput { max_p95_latency_ms: model.p95_latency_ms, ..input },
+        4 => KernelInput { minimum_quality_bps: model.quality_bps, ..input },
+        5 => KernelInput { budget_limit_microunits: words.upto(1 << 33), ..input },
+        6 => KernelInput { required_capabilities: 1 << words.below(64), ..input },
+        7 => KernelInput { minimum_quality_bps: 1 << 14 | 5_000, ..input },
+        8 => KernelInput { output_tokens: u32::MAX, ..input },
+        _ => input,
+    }
+}
+
 fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
     let arithmetic = Arithmetic::new(&case.params, &case.input);
     let summary = Summary::of(&case.models);
     let Some(policy) = PolicyScale::new(&case.params, &summary.widths) else { return };
-    if !Scale::fits(&arithmetic) || !summary.bps_fit() {
+    if !Scale::fits(&case.input) || !summary.bps_fit() {
         return;
     }
-    let scale = Scale::new(&arithmetic, &policy);
+    let scale = Scale::new(&case.input, FixedTerms::of(&arithmetic), &policy);
     let small = &small::<L>(&case.models, &summary.widths)[0];
     let Estimate { verdicts, margins } = Estimate::of(lanes, &scale, &small.block);
     let margins = lanes.store(margins);
@@ -369,6 +431,10 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
         if bit(verdicts.worthy) {
             let margin = i128::from(margins[L::place(index)]);
             assert!(utility > (margin - i128::from(BELOW)) * unit);
+        }
+        // Whoever is below the bar by its margin is out, even one of whom nothing else is certain.
+        if utility > 0 {
+            let margin = i128::from(margins[L::place(index)].cast_signed());
             assert!(utility < (margin + i128::from(ABOVE)) * unit);
         }
     }

@@ -1,0 +1,57 @@
+//! What the columns are compared with, and the one gate for which a column may not be enough.
+
+use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Summary, top_bits};
+use super::lanes::Lanes;
+use super::scan::ones;
+use crate::{KernelInput, KernelModel};
+
+/// What the columns are compared with.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) minimum_quality: u16,
+    max_latency: u16,
+    pub(crate) risk: u16,
+    /// In milliseconds: no limit is that of the slowest model.
+    limit_ms: u32,
+    /// Whether the columns have all bits of a latency.
+    latency_is_whole: bool,
+}
+
+impl Bounds {
+    #[inline(always)]
+    pub(crate) fn new(input: &KernelInput, summary: &Summary) -> Self {
+        let unlimited = input.max_p95_latency_ms == 0;
+        let limit_ms = if unlimited { u32::MAX } else { input.max_p95_latency_ms };
+        let limit_ms = limit_ms.min(summary.highest_latency);
+        Self {
+            minimum_quality: top_bits(input.minimum_quality_bps.into(), BPS_WIDTH),
+            max_latency: top_bits(limit_ms.into(), summary.widths.latency),
+            risk: top_bits(input.risk_bps.into(), BPS_WIDTH),
+            limit_ms,
+            latency_is_whole: unlimited || summary.widths.latency <= COLUMN_BITS,
+        }
+    }
+
+    /// The latency gate. A latency that lost bits and equals the limit's is compared in full; `first` is the
+    /// block's first model.
+    #[inline(always)]
+    pub(crate) fn too_slow<L: Lanes>(
+        &self,
+        lanes: L,
+        block: &Block,
+        models: &[KernelModel],
+        first: usize,
+    ) -> u32 {
+        let limit = lanes.splat(self.max_latency);
+        let latency = lanes.load(&block.latency);
+        let refused = lanes.above(latency, limit);
+        if self.latency_is_whole {
+            return refused;
+        }
+        let within = lanes.above(limit, latency);
+        let too_slow = |bit: &usize| {
+            models.get(first + bit).is_some_and(|model| model.p95_latency_ms > self.limit_ms)
+        };
+        ones(!(refused | within)).filter(too_slow).fold(refused, |refused, bit| refused | 1 << bit)
+    }
+}
