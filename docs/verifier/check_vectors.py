@@ -308,7 +308,7 @@ def answer_v2(value):
 def tenant_v2(tenant):
     amounts = ["initial", "remaining", "reserved", "committed", "overdraft", "children_spent",
                "max_reserved"]
-    layout = string(tenant["tenant_id"]) + maybe(string, tenant["parent_id"])
+    layout = string(tenant["tenant_id"]) + maybe(string, tenant["parent_id"]) + u64(tenant["number"])
     layout += bytes([["active", "frozen", "closed"].index(tenant["status"])])
     layout += b"".join(i64(tenant[f"{name}_microcents"]) for name in amounts)
     layout += overrun_policy(tenant["overrun_policy"])
@@ -326,7 +326,8 @@ def tenant_v2(tenant):
 def _(folder, state):
     limits = state["limits"]
     layout = b"calyldg2\0" + u64(limits["key_retention"]) + u64(limits["max_keys_per_tenant"])
-    layout += u64(state["next_hold_block"]) + listed(state["tenants"], tenant_v2)
+    layout += u64(state["next_number"]) + u64(state["next_spare"])
+    layout += listed(state["tenants"], tenant_v2)
     page = text_of(folder / "../../../../docs/format/ledger-v2.md")
     expect(hashlib.sha256(layout).hexdigest(), page.split()[-1], "ledger state")
 
