@@ -9,7 +9,7 @@ use crate::{
     primitive::Mutex,
     refusal::{Applied, Barrier, ExpiredHold, Receipt, Refusal, RefusalReason},
     rules::{self, Scope},
-    store::{Address, MAX_DEPTH, Path, Registry, Store},
+    store::{Address, Locked, MAX_DEPTH, Path, Registry, Store},
     views::Views,
 };
 
@@ -227,25 +227,31 @@ impl Ledger {
             drop(registry);
             return self.ask_in_full(tenant, request, call);
         }
-        if let Some(parent) = parent {
-            self.admit_child(parent)
-                .map_err(|(scope, reason)| refuse(scope.cell.name(), reason))?;
-        }
+        // Held until the child can be seen: nobody may find an ancestor closed and the child not there yet.
+        let _path = match parent {
+            Some(parent) => self
+                .admit_child(parent)
+                .map_err(|(scope, reason)| refuse(scope.cell.name(), reason))?,
+            None => Vec::new(),
+        };
         self.create(&mut registry, name, request, call).map_err(|reason| refuse(name, reason))
     }
 
-    /// Whether a tenant can have children; if not, which scope is against it.
-    fn admit_child<'s>(&'s self, parent: Address<'s>) -> Result<(), (Address<'s>, RefusalReason)> {
-        let mut levels = 0;
+    /// A tenant that can have children and its ancestors, locked; if it cannot, which scope is against it.
+    fn admit_child<'s>(
+        &'s self,
+        parent: Address<'s>,
+    ) -> Result<Vec<Locked<'s>>, (Address<'s>, RefusalReason)> {
+        let mut path = Vec::with_capacity(MAX_DEPTH);
         let mut above = Some(parent);
         while let Some(scope) = above {
             let account = scope.cell.lock();
             account.not_closed().map_err(|reason| (scope, reason))?;
             above = self.store.address(account.parent);
-            levels += 1;
+            path.push(account);
         }
-        if levels < MAX_DEPTH {
-            return Ok(());
+        if path.len() < MAX_DEPTH {
+            return Ok(path);
         }
         Err((parent, RefusalReason::TooDeep { limit: MAX_DEPTH as u64 }))
     }
