@@ -224,31 +224,35 @@ fn wide_share(value: u64, factor: u64) -> u128 {
 mod tests {
     use super::*;
 
+    const PARAMS: PolicyParams = PolicyParams {
+        policy_epoch: 1,
+        catalog_epoch: 1,
+        hard_risk_limit_bps: u16::MAX,
+        minimum_confidence_bps: 0,
+        risk_penalty_multiplier_bps: 0,
+        latency_penalty_microunits_per_ms: 0,
+    };
+    const INPUT: KernelInput = KernelInput {
+        request_sequence: 1,
+        requested_model_id: 1,
+        input_tokens: 0,
+        output_tokens: 0,
+        business_value_microunits: 0,
+        budget_limit_microunits: u64::MAX,
+        risk_bps: 0,
+        confidence_bps: 10_000,
+        minimum_quality_bps: 0,
+        max_p95_latency_ms: 0,
+        required_capabilities: 0,
+        allowed_provider_mask: u64::MAX,
+        required_region_mask: 0,
+    };
+
     /// A value, a latency with its penalty, and a cost; basis points are all 10,000.
     fn check((value, latency, penalty, cost): (u64, u32, u64, u64), narrow: bool) {
-        let params = PolicyParams {
-            policy_epoch: 1,
-            catalog_epoch: 1,
-            hard_risk_limit_bps: u16::MAX,
-            minimum_confidence_bps: 0,
-            risk_penalty_multiplier_bps: 0,
-            latency_penalty_microunits_per_ms: penalty,
-        };
-        let input = KernelInput {
-            request_sequence: 1,
-            requested_model_id: 1,
-            input_tokens: 0,
-            output_tokens: 0,
-            business_value_microunits: i64::try_from(value).unwrap(),
-            budget_limit_microunits: u64::MAX,
-            risk_bps: 0,
-            confidence_bps: 10_000,
-            minimum_quality_bps: 0,
-            max_p95_latency_ms: 0,
-            required_capabilities: 0,
-            allowed_provider_mask: u64::MAX,
-            required_region_mask: 0,
-        };
+        let params = PolicyParams { latency_penalty_microunits_per_ms: penalty, ..PARAMS };
+        let business_value_microunits = i64::try_from(value).unwrap();
+        let input = KernelInput { business_value_microunits, ..INPUT };
         let model = KernelModel {
             model_id: 1,
             provider_id: 0,
@@ -295,27 +299,17 @@ mod tests {
     fn narrow_arithmetic_agrees_up_to_its_limits() {
         const BPS: u16 = (1 << 14) - 1;
         let params = PolicyParams {
-            policy_epoch: 1,
-            catalog_epoch: 1,
-            hard_risk_limit_bps: u16::MAX,
-            minimum_confidence_bps: 0,
             risk_penalty_multiplier_bps: BPS,
             latency_penalty_microunits_per_ms: 1 << 29,
+            ..PARAMS
         };
         let input = KernelInput {
-            request_sequence: 1,
-            requested_model_id: 1,
             input_tokens: u32::MAX,
             output_tokens: u32::MAX,
             business_value_microunits: (1 << 36) - 1,
-            budget_limit_microunits: u64::MAX,
             risk_bps: BPS,
             confidence_bps: BPS,
-            minimum_quality_bps: 0,
-            max_p95_latency_ms: 0,
-            required_capabilities: 0,
-            allowed_provider_mask: u64::MAX,
-            required_region_mask: 0,
+            ..INPUT
         };
         let model = KernelModel {
             model_id: 1,

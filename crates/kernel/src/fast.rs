@@ -131,25 +131,23 @@ impl Fast {
         }
         match self.machine {
             #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Machine::Avx512(lanes) => lanes.vectorize(One {
-                fast: self,
-                lanes,
-                params,
-                models,
-                input,
-                answer: PhantomData,
-            }),
+            Machine::Avx512(lanes) => self.vectorized(lanes, params, models, input),
             #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Machine::Avx2(lanes) => lanes.vectorize(One {
-                fast: self,
-                lanes,
-                params,
-                models,
-                input,
-                answer: PhantomData,
-            }),
+            Machine::Avx2(lanes) => self.vectorized(lanes, params, models, input),
             Machine::Portable => self.portably(params, models, input),
         }
+    }
+
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    #[inline(always)]
+    fn vectorized<L: Lanes + pulp::Simd, A: Answer>(
+        &self,
+        lanes: L,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        input: &KernelInput,
+    ) -> A {
+        lanes.vectorize(One { fast: self, lanes, params, models, input, answer: PhantomData })
     }
 
     /// Out of line, so that it costs the machines with vectors nothing.
@@ -262,8 +260,9 @@ fn is_narrow(params: &PolicyParams, summary: &Summary) -> bool {
     Narrow::suits(params, highest_quality, highest_latency, price_bits)
 }
 
-/// What is compiled with the machine's instructions enabled: a closure would not be inlined into the function that has it. It holds
-/// references alone, because what it holds is copied on the way in: a small decision took a sixth longer.
+/// What is compiled with the machine's instructions enabled: a closure would not be inlined into the function that
+/// has it. It holds references alone, because what it holds is copied on the way in: a small decision took a sixth
+/// longer.
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 struct One<'a, L, A> {
     fast: &'a Fast,
