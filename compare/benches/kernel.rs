@@ -1,7 +1,7 @@
 //! The kernel against the published crate, on the same inputs:
-//! `cargo bench --manifest-path compare/Cargo.toml --bench kernel [-- PART...]` with the parts `decide`, `calls`,
-//! `evidence` and `construction`; `quick` takes a tenth of the rounds, `chart` prints the chart of the documentation,
-//! an SVG.
+//! `cargo bench --manifest-path compare/Cargo.toml --bench kernel [-- PART... SIZE...]` with the parts `decide`, `calls`,
+//! `evidence` and `construction`, of catalogs of all sizes or of those named; `quick` takes a tenth of the rounds, `chart`
+//! prints the chart of the documentation, an SVG.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -25,13 +25,19 @@ fn main() {
     let parts: [(&str, fn(usize)); 4] = [
         ("decide", decisions),
         ("calls", calls),
-        ("evidence", |rounds| [22, 16_384].into_iter().for_each(|size| evidence(size, rounds))),
+        ("evidence", |rounds| wanted([22, 16_384]).for_each(|size| evidence(size, rounds))),
         ("construction", |rounds| {
-            [22, 1_024, 65_535].into_iter().for_each(|size| construction(size, rounds.min(31)));
+            wanted([22, 1_024, 65_535]).for_each(|size| construction(size, rounds.min(31)));
         }),
     ];
     let all = !parts.iter().any(|(name, _)| asked(name));
     parts.iter().filter(|(name, _)| all || asked(name)).for_each(|(_, part)| part(rounds));
+}
+
+/// Those of `sizes` that the command names, or all where it names none.
+fn wanted<const N: usize>(sizes: [usize; N]) -> impl Iterator<Item = usize> {
+    let named: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    sizes.into_iter().filter(move |size| named.is_empty() || named.contains(size))
 }
 
 fn decisions(rounds: usize) {
@@ -39,7 +45,7 @@ fn decisions(rounds: usize) {
         [("friendly", None), ("random, 4 %", Some(0.04)), ("random, 60 %", Some(0.6))]
     {
         println!("\n{name} eligible");
-        for size in SIZES {
+        for size in wanted(SIZES) {
             decide(name, size, eligible, rounds);
         }
     }
@@ -48,7 +54,7 @@ fn decisions(rounds: usize) {
 fn calls(rounds: usize) {
     println!("\nother calls; the first two sides of a pair of ours are both ours");
     refusals(rounds);
-    for size in [22, 1_024, 65_535] {
+    for size in wanted([22, 1_024, 65_535]) {
         trace_and_batch(size, rounds);
     }
 }
