@@ -4,9 +4,9 @@
 
 use super::bounds::Bounds;
 use super::columns::{Small, Summary};
-use super::estimate::{Estimate, FixedTerms, PolicyScale, Scale, Verdicts};
+use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Verdicts};
 use super::lanes::Lanes;
-use super::scan::{SPREAD, ones};
+use super::scan::ones;
 use super::tally::Count;
 use crate::arithmetic::Narrow;
 use crate::decide::{Answer, Candidate, NOBODY, Ranking, request_refusal};
@@ -206,6 +206,7 @@ impl<'a> Catalog<'a> {
 #[inline(always)]
 fn contenders<L: Lanes>(lanes: L, sieved: &Sieved<L::Numbers>) -> u32 {
     let leaders = lanes.select(sieved.margins, sieved.certain);
-    let bar = lanes.second_largest(leaders, lanes.splat(0)).wrapping_sub(SPREAD);
+    let bar =
+        lanes.second_largest(leaders, lanes.splat(0)).wrapping_sub(SPREAD.unsigned_abs().into());
     sieved.eligible & lanes.above(sieved.margins, lanes.splat(bar))
 }

@@ -19,17 +19,20 @@ use crate::{KernelInput, PolicyParams};
 // most. (The reciprocals below err by less than 2^-15 in all, which a rounding is short of ½.)
 
 /// A cost is above the truth by two halves at most.
-const COST_EXCESS: u16 = 1;
+const COST_EXCESS: i8 = 1;
 /// A cost of two terms is below the truth by less than 4, and by two roundings up to whole microunits: by 5
 /// where a unit is a microunit and everything whole, by less than 5 where it is two or more.
-const COST_SLACK: u16 = 5;
-/// `utility > margin − BELOW`: three losses are larger by less than 5.5, and the gain is smaller by ½. The risk
+const COST_SLACK: i8 = 5;
+/// `utility > estimate − BELOW`: three losses are larger by less than 5.5, and the gain is smaller by ½. The risk
 /// penalty loses less than a unit, and whole microunits are three roundings: together 8 where a unit is two
 /// microunits, less where it is more. Where it is one, risk and latency penalty are exact.
-pub(crate) const BELOW: u16 = 8;
-/// `utility < margin + ABOVE`: the gain is larger by less than 1.5, as no column of quality loses a bit; three
+const BELOW: i8 = 8;
+/// `utility < estimate + ABOVE`: the gain is larger by less than 1.5, as no column of quality loses a bit; three
 /// losses are smaller by ½ each.
-pub(crate) const ABOVE: u16 = 3;
+const ABOVE: i8 = 3;
+/// `utility < margin + SPREAD`, of margins that it exceeds: a model whose margin is so much below another's is surely
+/// worth less.
+pub(crate) const SPREAD: i8 = BELOW + ABOVE;
 
 /// The largest number of a column, where sums saturate.
 const FULL: u16 = (1 << COLUMN_BITS) - 1;
@@ -104,10 +107,9 @@ pub(crate) struct Scale {
     input_price: u16,
     output_price: u16,
     latency: u16,
-    risk_penalty: u16,
-    /// A cost above this is over the budget.
-    budget: u16,
-    /// A cost up to this, which may be negative, is within it.
+    /// The risk penalty, and what else an estimate may be above the truth.
+    deduction: u16,
+    /// A cost up to this, which may be negative, is within the budget.
     safe_budget: u16,
 }
 
@@ -140,10 +142,13 @@ impl Scale {
             input_price: multiplier(input_price),
             output_price: multiplier(output_price),
             latency: multiplier(policy.latency),
-            risk_penalty: units(terms.risk_penalty),
-            // Of saturated numbers nothing is said.
-            budget: budget.saturating_add(COST_EXCESS).min(FULL),
-            safe_budget: if unlimited { FULL } else { budget.wrapping_sub(COST_SLACK) },
+            // Who loses all there is has no margin, so that saturation does no harm.
+            deduction: (units(terms.risk_penalty) + u16::from(BELOW.unsigned_abs())).min(FULL),
+            safe_budget: if unlimited {
+                FULL
+            } else {
+                budget.wrapping_sub(COST_SLACK.unsigned_abs().into())
+            },
         }
     }
 
@@ -203,7 +208,7 @@ impl<B: Copy + BitAnd<Output = B> + BitOr<Output = B> + Not<Output = B>> Verdict
 #[derive(Clone, Copy)]
 pub(crate) struct Estimate<N> {
     pub(crate) verdicts: Verdicts<u32>,
-    /// Estimated utility in units.
+    /// Units that the utility surely exceeds.
     pub(crate) margins: N,
 }
 
@@ -214,15 +219,13 @@ impl<N: Copy> Estimate<N> {
         let output_cost = share(lanes, &block.output_price, scale.output_price);
         let cost = lanes.add(input_cost, output_cost);
         let latency_penalty = share(lanes, &block.latency, scale.latency);
-        let loss = lanes.add(lanes.add(latency_penalty, lanes.splat(scale.risk_penalty)), cost);
-        let margins = lanes.sub(share(lanes, &block.quality, scale.quality), loss);
-        let worthless = lanes.splat(0_u16.wrapping_sub(ABOVE - 1));
-        let verdicts = Verdicts {
-            over_budget: lanes.above(cost, lanes.splat(scale.budget)),
-            near_budget: lanes.above(cost, lanes.splat(scale.safe_budget)),
-            worthless: lanes.above(worthless, margins),
-            worthy: lanes.above(margins, lanes.splat(BELOW - 1)),
-        };
+        let gain = share(lanes, &block.quality, scale.quality);
+        let gain = lanes.sub(gain, lanes.splat(scale.deduction));
+        let margins = lanes.sub(gain, lanes.add(latency_penalty, cost));
+        let left = lanes.sub(lanes.splat(scale.safe_budget), cost);
+        let [near_budget, over_budget] = lanes.negative(left, COST_SLACK + COST_EXCESS);
+        let [not_worthy, worthless] = lanes.negative(margins, SPREAD - 1);
+        let verdicts = Verdicts { over_budget, near_budget, worthless, worthy: !not_worthy };
         Self { verdicts, margins }
     }
 }

@@ -57,7 +57,7 @@ pub(crate) trait Lanes: Copy {
     fn share(self, a: Self::Numbers, b: Self::Numbers) -> Self::Numbers;
     /// `a + b` of numbers that are not negative, saturating at `2^15 − 1`.
     fn add(self, a: Self::Numbers, b: Self::Numbers) -> Self::Numbers;
-    /// `a − b` of numbers that are not negative.
+    /// `a − b`, saturating.
     fn sub(self, a: Self::Numbers, b: Self::Numbers) -> Self::Numbers;
     /// The larger and the smaller of two numbers that are not negative.
     fn sort(self, a: Self::Numbers, b: Self::Numbers) -> [Self::Numbers; 2];
@@ -65,6 +65,8 @@ pub(crate) trait Lanes: Copy {
     fn select(self, numbers: Self::Numbers, bits: u32) -> Self::Numbers;
     /// A bit for each model where `a > b`, signed.
     fn above(self, a: Self::Numbers, b: Self::Numbers) -> u32;
+    /// A bit for each model whose number is below 0, and for each whose number is below `-room`.
+    fn negative(self, numbers: Self::Numbers, room: i8) -> [u32; 2];
     /// A bit for each model whose set has nothing in common with `set`.
     fn disjoint(self, sets: &Sets, set: u64) -> u32;
     /// A bit for each model whose provider has none in `mask`.

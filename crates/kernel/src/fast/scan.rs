@@ -2,7 +2,7 @@
 
 use super::bounds::Bounds;
 use super::columns::{BLOCK, BLOCKS, Block, CHUNK, Chunk, Small, Summary};
-use super::estimate::{ABOVE, BELOW, Estimate, FixedTerms, PolicyScale, Scale, Settled, Verdicts};
+use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Settled, Verdicts};
 use super::gates::{all_of, any_of, below, disjoint, outside};
 use super::lanes::Lanes;
 use super::tally::{Alive, Count, Leaders};
@@ -11,9 +11,6 @@ use crate::arithmetic::Arithmetic;
 use crate::decide::{Answer, Candidate, Ranking};
 use crate::gate::{Score, score_economics};
 use crate::{ALL_PROVIDERS, KernelModel};
-
-/// A model whose margin is so much below another's is surely worth less.
-pub(super) const SPREAD: u16 = BELOW + ABOVE;
 
 /// A request on its way through the catalog.
 pub(crate) struct Scan<'a> {
@@ -24,8 +21,8 @@ pub(crate) struct Scan<'a> {
     scale: Scale,
     count: Count,
     ranking: Ranking<'a>,
-    /// An estimated utility that is not above this is below the second best found so far.
-    bar: u16,
+    /// A margin that is not above this is that of a model worth less than the second best found so far.
+    bar: i16,
 }
 
 impl<'a> Scan<'a> {
@@ -44,7 +41,7 @@ impl<'a> Scan<'a> {
             models,
             count: Count::default(),
             ranking: Ranking::new(),
-            bar: 0,
+            bar: -1,
         }
     }
 
@@ -163,7 +160,7 @@ impl<'a> Scan<'a> {
         let mut verdicts =
             Verdicts { over_budget: none, near_budget: none, worthless: none, worthy: none };
         let mut reach = none;
-        let bar = lanes.splat(self.bar);
+        let bar = lanes.splat(self.bar.cast_unsigned());
         for (number, margins) in margins.iter_mut().enumerate() {
             let Some(block) = blocks.next() else { break };
             let estimate = Estimate::of(lanes, &self.scale, block);
@@ -204,15 +201,20 @@ impl<'a> Scan<'a> {
                 leaders.add(lanes, *margins, reach);
             }
         }
-        self.bar = self.bar.max(leaders.second(lanes).saturating_sub(SPREAD));
-        let bar = lanes.splat(self.bar);
+        self.raise(leaders.second(lanes));
+        let bar = lanes.splat(self.bar.cast_unsigned());
         for (number, (margins, reach)) in margins.iter().zip(reach.0).enumerate() {
             if reach != 0 {
                 self.rank(reach & lanes.above(*margins, bar), first + number * BLOCK);
             }
         }
-        let second = self.scale.in_units(self.ranking.second_utility());
-        self.bar = self.bar.max(second.saturating_sub(ABOVE));
+        self.raise(self.scale.in_units(self.ranking.second_utility()));
+    }
+
+    /// Two models are worth so many units.
+    #[inline(always)]
+    fn raise(&mut self, units: u16) {
+        self.bar = self.bar.max(units.cast_signed() - i16::from(SPREAD));
     }
 
     /// Ranks models that are surely eligible.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::columns::{
     BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Planes, Summary, Widths, chunks, small,
 };
-use super::estimate::{ABOVE, BELOW, Estimate, FixedTerms, PolicyScale, Scale};
+use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
 use super::lanes::{Column, Lanes, Portable, Providers, Sets, halves};
 use super::words::Words as Bits;
 use super::*;
@@ -430,12 +430,12 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
         assert!(utility > 0 || !bit(verdicts.worthy));
         if bit(verdicts.worthy) {
             let margin = i128::from(margins[L::place(index)]);
-            assert!(utility > (margin - i128::from(BELOW)) * unit);
+            assert!(utility > margin * unit);
         }
         // Whoever is below the bar by its margin is out, even one of whom nothing else is certain.
         if utility > 0 {
             let margin = i128::from(margins[L::place(index)].cast_signed());
-            assert!(utility < (margin + i128::from(ABOVE)) * unit);
+            assert!(utility < (margin + i128::from(SPREAD)) * unit);
         }
     }
 }
@@ -472,6 +472,12 @@ fn check_numbers<L: Lanes>(lanes: L, inputs: &Inputs) {
     saw(lanes.share(x, y), |a, b| (a * b + (1 << 14)) >> 15);
     saw(lanes.add(x, y), |a, b| (a + b).min(i32::from(i16::MAX)));
     saw(lanes.sub(x, y), |a, b| a - b);
+    let [wild, other] = &inputs.wild;
+    let difference = lanes.store(lanes.sub(load(lanes, wild), load(lanes, other)));
+    for model in 0..BLOCK {
+        let expected = wild[model].cast_signed().saturating_sub(other[model].cast_signed());
+        assert_eq!(difference[L::place(model)].cast_signed(), expected, "model {model}");
+    }
     saw(larger, i32::max);
     saw(smaller, i32::min);
     assert_eq!(lanes.store(lanes.splat(a[0])), [a[0]; BLOCK]);
@@ -496,10 +502,16 @@ fn check_masks<L: Lanes>(lanes: L, inputs: &Inputs) {
         sets.0[1][L::set_place(model)] = upper[model];
     }
     let disjoint = lanes.disjoint(&sets, *few);
+    let room = (mask >> 57) as i8;
+    // Near zero too, where the room decides.
+    let near = a.map(|number| (number.cast_signed() >> (mask % 10)).cast_unsigned());
+    let [negative, far_below] = lanes.negative(load(lanes, &near), room);
     let [low, high] = halves(*few);
     for model in 0..BLOCK {
         let holds = |bits: u32| bits >> model & 1 == 1;
         assert_eq!(holds(above), a[model] as i16 > b[model] as i16, "model {model}");
+        assert_eq!(holds(negative), near[model].cast_signed() < 0, "model {model}");
+        assert_eq!(holds(far_below), near[model].cast_signed() < -i16::from(room), "model {model}");
         let byte = usize::from(providers.byte[model]);
         let allowed = byte < 8 && mask >> (8 * byte) & u64::from(providers.bit[model]) != 0;
         assert_eq!(holds(outside), !allowed, "model {model}");

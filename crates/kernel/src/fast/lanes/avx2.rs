@@ -85,7 +85,7 @@ impl Lanes for V3 {
 
     #[inline(always)]
     fn sub(self, [a, b]: [__m256i; 2], [c, d]: [__m256i; 2]) -> [__m256i; 2] {
-        [self.avx2._mm256_sub_epi16(a, c), self.avx2._mm256_sub_epi16(b, d)]
+        [self.avx2._mm256_subs_epi16(a, c), self.avx2._mm256_subs_epi16(b, d)]
     }
 
     #[inline(always)]
@@ -112,6 +112,13 @@ impl Lanes for V3 {
         let low = self.avx2._mm256_cmpgt_epi16(a, c);
         let high = self.avx2._mm256_cmpgt_epi16(b, d);
         bits(self, self.avx2._mm256_packs_epi16(low, high))
+    }
+
+    /// Packing saturates to bytes, whose signs are the mask; more room is more to add to them.
+    #[inline(always)]
+    fn negative(self, [low, high]: [__m256i; 2], room: i8) -> [u32; 2] {
+        let bytes = self.avx2._mm256_packs_epi16(low, high);
+        [bits(self, bytes), bits(self, self.avx2._mm256_adds_epi8(bytes, cast([room; 32])))]
     }
 
     #[inline(always)]

@@ -38,7 +38,7 @@ impl Lanes for V4 {
 
     #[inline(always)]
     fn sub(self, a: __m512i, b: __m512i) -> __m512i {
-        self.avx512bw._mm512_sub_epi16(a, b)
+        self.avx512bw._mm512_subs_epi16(a, b)
     }
 
     #[inline(always)]
@@ -54,6 +54,12 @@ impl Lanes for V4 {
     #[inline(always)]
     fn above(self, a: __m512i, b: __m512i) -> u32 {
         self.avx512bw._mm512_cmpgt_epi16_mask(a, b)
+    }
+
+    #[inline(always)]
+    fn negative(self, numbers: __m512i, room: i8) -> [u32; 2] {
+        let least: __m512i = cast([-i16::from(room); 32]);
+        [self.avx512bw._mm512_movepi16_mask(numbers), self.above(least, numbers)]
     }
 
     #[inline(always)]

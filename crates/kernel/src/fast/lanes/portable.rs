@@ -55,7 +55,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn sub(self, a: Column, b: Column) -> Column {
-        zip(a, b, u16::wrapping_sub)
+        zip(a, b, |a, b| a.cast_signed().saturating_sub(b.cast_signed()).cast_unsigned())
     }
 
     #[inline(always)]
@@ -76,6 +76,13 @@ impl Lanes for Portable {
         // With the sign turned, unsigned order is signed order.
         const SIGN: u16 = 1 << 15;
         bits(a.into_iter().zip(b).map(|(a, b)| a ^ SIGN > b ^ SIGN))
+    }
+
+    #[inline(always)]
+    fn negative(self, numbers: Column, room: i8) -> [u32; 2] {
+        let below =
+            |least: i16| bits(numbers.into_iter().map(|number| number.cast_signed() < least));
+        [below(0), below(-i16::from(room))]
     }
 
     #[inline(always)]
