@@ -30,6 +30,7 @@ replay!(
     decimal_price,
     hex_digest,
     kernel,
+    ledger_folder,
     ledger_operations,
     ledger_state,
     log,

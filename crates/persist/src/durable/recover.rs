@@ -25,7 +25,7 @@ use calybris_budget::BudgetEngine;
 use calybris_budget::finance::prove_snapshot;
 use calybris_kernel::digest::HexDigest;
 use calybris_wal::storage::{Storage, create_directory};
-use calybris_wal::{WalOpening, WalOptions, WalWriter};
+use calybris_wal::{WalOpening, WalOptions, WalWriter, durable_head};
 
 use crate::durable::checkpoints::{self, Known};
 use crate::durable::record::{self, Record};
@@ -46,18 +46,19 @@ fn log_of(
 ) -> Result<(PathBuf, WalOptions), PersistError> {
     let (one_file, segments) = (directory.join(ONE_FILE), directory.join(LOG));
     let segmented = options.wal.clone().segment_bytes(options.segment_bytes);
+    let is_directory = options.storage.is_directory(&segments);
     match options.storage.open_read(&one_file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            if !options.storage.is_directory(&segments) {
-                // What has checkpoints and no log is not begun anew.
-                check_end(&*options.storage, directory, &segments, 0)?;
-            }
-            Ok((segments, segmented))
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(PersistError::io("open", &one_file)(error))
         }
-        Err(error) => Err(PersistError::io("open", &one_file)(error)),
-        Ok(_) if options.storage.is_directory(&segments) => {
-            Err(PersistError::TwoLogs { one_file, segments })
+        Err(_) if is_directory => Ok((segments, segmented)),
+        Err(_) => {
+            // What has checkpoints and no log is not begun anew, nor what has the head of one: opening that is refused.
+            check_end(&*options.storage, directory, &segments, 0)?;
+            let had_one_file = durable_head(&one_file, &options.wal)?.is_some();
+            Ok(if had_one_file { (one_file, options.wal.clone()) } else { (segments, segmented) })
         }
+        Ok(_) if is_directory => Err(PersistError::TwoLogs { one_file, segments }),
         Ok(_) => Ok((one_file, options.wal.clone())),
     }
 }

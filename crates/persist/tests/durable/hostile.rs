@@ -490,7 +490,7 @@ fn a_ledger_made_with_one_file_goes_on_as_it_is_and_never_has_two_logs() {
     for operation in opening() {
         ledger.apply(&operation).unwrap().unwrap();
     }
-    ledger.checkpoint().unwrap();
+    let checkpoint = ledger.checkpoint().unwrap().path;
     assert_eq!(ledger.report().log.path, one_file);
     let state = bytes(&ledger.state().unwrap());
     drop(ledger);
@@ -500,6 +500,12 @@ fn a_ledger_made_with_one_file_goes_on_as_it_is_and_never_has_two_logs() {
     assert!(matches!(error, PersistError::TwoLogs { .. }), "{error}");
     memory.remove(Path::new(SEGMENT)).unwrap();
     memory.remove(one_file).unwrap();
+    let with_head = copy(&memory);
+    with_head.remove(&checkpoint).unwrap();
+    let error = open(&with_head).unwrap_err();
+    let missing = matches!(error, PersistError::Wal(WalError::AcknowledgedMissing { .. }));
+    assert!(missing, "not begun anew: {error}");
+    assert!(with_head.list(Path::new(LOG)).unwrap().is_empty(), "nothing was begun");
     memory.remove(Path::new("ledger/ledger.log.head")).unwrap();
     let error = open(&memory).unwrap_err();
     assert!(matches!(error, PersistError::LogBehindSnapshot { .. }), "not begun anew: {error}");
