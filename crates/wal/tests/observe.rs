@@ -1,4 +1,5 @@
 //! What a recorder sees of a log that recovers, appends and fails.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
