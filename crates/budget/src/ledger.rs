@@ -77,29 +77,36 @@ impl Ledger {
                 let path = std::slice::from_mut(&mut own);
                 words(self.answer(tenant.index, path, request, Call::default()))
             }
-            None => words(self.ask_along(tenant, request, Call::default())),
+            None => words(self.ask_along(tenant, request)),
         }
     }
 
     #[inline(never)]
-    pub(crate) fn ask_along(
-        &self,
-        tenant: Address<'_>,
-        request: Request,
-        call: Call<'_>,
-    ) -> Answer {
-        self.on_path(tenant, |index, path| self.answer(index, path, request, call))
+    fn ask_along(&self, tenant: Address<'_>, request: Request) -> Answer {
+        self.on_path(tenant, |index, path| self.answer(index, path, request, Call::default()))
     }
 
-    /// The answer with the scope of a refusal by name.
+    /// The answer with the scope of a refusal by name. Which it is is looked up on the locked path: at any
+    /// moment after, a restore may give the tenant another one.
     pub(crate) fn ask_in_full(
         &self,
         tenant: Address<'_>,
         request: Request,
         call: Call<'_>,
     ) -> Result<Receipt, Refusal> {
-        let answer = self.ask_along(tenant, request, call);
-        answer.map_err(|barrier| self.refusal(tenant.cell.name(), barrier))
+        let mut scope = tenant.index;
+        let answer = self.on_path(tenant, |index, path| {
+            let answer = self.answer(index, path, request, call);
+            if let Err(Barrier { level, .. }) = answer {
+                let child = usize::from(level).checked_sub(1).and_then(|below| path.get(below));
+                scope = child.map_or(index, |child| child.parent);
+            }
+            answer
+        });
+        answer.map_err(|barrier| {
+            let name = self.store.address(scope).map_or("", |scope| scope.cell.name());
+            Refusal { scope: name.to_owned(), reason: barrier.reason }
+        })
     }
 
     #[inline(always)]
@@ -224,7 +231,7 @@ impl Ledger {
         let parent = parent.transpose()?;
         let request = Request::Open { parent: parent.map_or(ROOT, |it| it.index), initial };
         if let Some(tenant) = self.present(name) {
-            drop(registry);
+            // Under the lock of the registry, so that it is still there.
             return self.ask_in_full(tenant, request, call);
         }
         // Held until the child can be seen: nobody may find an ancestor closed and the child not there yet.
@@ -326,16 +333,6 @@ impl Ledger {
         self.answer(index, path, Request::Hold(hold, HoldAction::Release), Call::at(now))
     }
 
-    /// Names the scope of a refusal.
-    pub(crate) fn refusal(&self, tenant: &str, barrier: Barrier) -> Refusal {
-        let mut scope = self.store.by_name(tenant);
-        for _ in 0..barrier.level {
-            scope = scope.and_then(|address| self.store.address(address.cell.lock().parent));
-        }
-        let name = scope.map_or(tenant, |address| address.cell.name());
-        Refusal { scope: name.to_owned(), reason: barrier.reason }
-    }
-
     pub(crate) fn apply(&self, operation: &LedgerOperation) -> Result<Applied, Refusal> {
         let answer = match operation {
             LedgerOperation::Open { tenant, parent, initial_microcents, now, key } => {
@@ -373,9 +370,9 @@ impl Ledger {
         let missing = Refusal { scope: String::new(), reason: RefusalReason::MissingHold { hold } };
         let Some(tenant) = self.store.by_hold(hold) else { return Err(missing) };
         let request = Request::Hold(hold, *action);
-        self.ask_along(tenant, request, call).map_err(|barrier| match barrier.reason {
+        self.ask_in_full(tenant, request, call).map_err(|refusal| match refusal.reason {
             RefusalReason::MissingHold { .. } | RefusalReason::MissingTenant => missing,
-            _ => self.refusal(tenant.cell.name(), barrier),
+            _ => refusal,
         })
     }
 }

@@ -12,8 +12,8 @@ mod histories {
     };
 
     use calybris_budget::{
-        BudgetEngine, Call, HoldAction, LedgerOperation, LedgerState, OverrunPolicy, Refusal,
-        TenantAction, Window,
+        BudgetEngine, BudgetSnapshot, Call, HoldAction, LedgerOperation, LedgerState,
+        OverrunPolicy, Refusal, SNAPSHOT_VERSION_TAG, TenantAction, TenantLedger, Window,
     };
     #[cfg(shuttle)]
     use shuttle::thread;
@@ -28,6 +28,7 @@ mod histories {
         Operation(LedgerOperation),
         State,
         Snapshot,
+        Restore,
     }
 
     /// A step, what came of it, and when it was begun and done.
@@ -57,6 +58,23 @@ mod histories {
             *hold = engine.perform(tenant, &reserve, Call::default())?.hold.unwrap();
         }
         Ok((engine, holds))
+    }
+
+    /// Two of the tenants, without parents, and ids to go on from that the world has passed.
+    fn earlier() -> BudgetSnapshot {
+        let tenant = |tenant_id: &str| TenantLedger {
+            tenant_id: tenant_id.to_owned(),
+            initial_microcents: 60,
+            remaining_microcents: 60,
+            reserved_microcents: 0,
+            committed_microcents: 0,
+        };
+        BudgetSnapshot {
+            version: SNAPSHOT_VERSION_TAG | 9,
+            tenants: vec![tenant("desk"), tenant("strategy")],
+            active_reservations: 0,
+            wal_high_watermark: None,
+        }
     }
 
     /// Every tenant's next hold needs a spare block of ids: these are shared.
@@ -95,7 +113,7 @@ mod histories {
             let amount_microcents = self.amount();
             let key = (self.below(4) == 0).then(|| format!("key-{}", self.below(2)));
             let now = self.below(3);
-            let action = match self.below(14) {
+            let action = match self.below(15) {
                 0 => return Step::State,
                 1 => return Step::Snapshot,
                 2 => {
@@ -128,7 +146,8 @@ mod histories {
                 },
                 11 => TenantAction::TopUp { amount_microcents },
                 12 => TenantAction::Freeze,
-                _ => TenantAction::Close,
+                13 => TenantAction::Close,
+                _ => return Step::Restore,
             };
             Step::Operation(LedgerOperation::Tenant { tenant, action, now, key })
         }
@@ -139,6 +158,7 @@ mod histories {
             Step::Operation(operation) => format!("{:?}", engine.apply(operation)),
             Step::State => format!("{:?}", engine.state()),
             Step::Snapshot => format!("{:?}", engine.snapshot().tenants),
+            Step::Restore => format!("{:?}", engine.restore_from_snapshot(earlier())),
         }
     }
 
