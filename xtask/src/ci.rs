@@ -32,7 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "test", about: "the workspace, all features", run: test },
     Step { name: "release", about: "the kernel, optimized", run: test_release },
     Step { name: "loom", about: "interleavings", run: loom },
-    Step { name: "shuttle", about: "random schedules of whole histories", run: shuttle },
+    Step { name: "shuttle", about: "schedules of whole histories", run: shuttle },
     Step { name: "fuzz", about: "seeds and random edits of them", run: || passed(fuzz::replay()) },
     Step { name: "docs", about: "rustdoc, every link", run: docs },
     Step { name: "examples", about: "each runs to its end", run: examples },
@@ -209,9 +209,13 @@ fn loom() -> Result<Outcome> {
     if found == 0 { Err("no test is named *_loom".into()) } else { Ok(Outcome::Passed) }
 }
 
-/// The ledger's concurrent histories, each compared with the serial ones.
+/// The ledger's concurrent histories, each compared with the serial ones, and operations beside a snapshot
+/// that is stopped.
 fn shuttle() -> Result<Outcome> {
-    passed(scheduled("shuttle", "calybris-budget", "histories"))
+    for test in ["histories", "stopped_shuttle"] {
+        scheduled("shuttle", "calybris-budget", test)?;
+    }
+    Ok(Outcome::Passed)
 }
 
 /// A test with its locks and threads taken over by a checker, whose name is the compiler flag.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     account::{Account, Balances},
-    primitive::{AtomicU32, Ordering, ShortMutex},
+    primitive::{AtomicU32, Ordering, ShortGuard, ShortMutex},
 };
 
 /// What a cut shows of each account.
@@ -55,14 +55,14 @@ pub(crate) enum Picture {
 /// Pictures by account index. A tree, because no operation shall wait for a table to grow.
 type Pictures = BTreeMap<u32, Option<Picture>>;
 
-/// Pictures are kept in this many places, so that an operation hardly ever needs the one a descheduled
-/// snapshot has locked. One under a checker, which looks at every lock.
-const SHELVES: usize = if cfg!(any(loom, shuttle)) { 1 } else { 256 };
+/// Pictures are kept in this many places, so that those who keep one hardly ever meet. Few under a
+/// checker, which looks at every lock.
+const SHELVES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 256 };
 
 #[derive(Debug)]
 pub(crate) struct Cut {
     epoch: AtomicU32,
-    /// What the snapshot in progress has yet to fetch, by the low bits of the index.
+    /// What the snapshot in progress has yet to fetch.
     kept: Box<[ShortMutex<Pictures>]>,
 }
 
@@ -90,8 +90,20 @@ impl Cut {
         self.epoch.load(Ordering::Acquire)
     }
 
-    fn shelf(&self, index: u32) -> Option<&ShortMutex<Pictures>> {
-        self.kept.get(index as usize % SHELVES)
+    /// All shelves, the one that a picture is put on most of the time first.
+    fn shelves(&self, index: u32) -> impl Iterator<Item = &ShortMutex<Pictures>> {
+        let own = index as usize % SHELVES;
+        self.kept.iter().cycle().skip(own).take(SHELVES)
+    }
+
+    /// Keeps a picture on a shelf that nobody has locked: a snapshot may have been descheduled with one,
+    /// and no operation shall wait for that.
+    fn keep(&self, index: u32, before: Option<Picture>) {
+        let free = self.shelves(index).find_map(ShortMutex::try_lock);
+        let shelf = free.or_else(|| self.shelves(index).next().map(ShortMutex::lock));
+        if let Some(mut shelf) = shelf {
+            shelf.insert(index, before);
+        }
     }
 
     /// To be called on every account of a path before it changes.
@@ -105,10 +117,7 @@ impl Cut {
     #[cold]
     fn enter_epoch(&self, epoch: u32, index: u32, account: &mut Account) {
         if let Some(depth) = Depth::of(epoch) {
-            let before = picture(account, depth);
-            if let Some(shelf) = self.shelf(index) {
-                shelf.lock().insert(index, before);
-            }
+            self.keep(index, picture(account, depth));
         }
         account.epoch = epoch;
     }
@@ -121,12 +130,19 @@ impl Cut {
     }
 
     /// The account as it was when the cut of `epoch` began.
-    pub(crate) fn visit(&self, epoch: u32, index: u32, account: &mut Account) -> Option<Picture> {
-        if account.epoch == epoch {
-            return self.shelf(index)?.lock().remove(&index).flatten();
+    pub(crate) fn visit(
+        &self,
+        epoch: u32,
+        index: u32,
+        mut account: ShortGuard<'_, Account>,
+    ) -> Option<Picture> {
+        if account.epoch != epoch {
+            account.epoch = epoch;
+            return picture(&account, Depth::of(epoch)?);
         }
-        account.epoch = epoch;
-        picture(account, Depth::of(epoch)?)
+        // Its picture was kept when that was noted, and nobody else takes it.
+        drop(account);
+        self.shelves(index).find_map(|shelf| shelf.lock().remove(&index)).flatten()
     }
 
     /// Ends the cut; pictures nobody asked for are dropped.

@@ -30,6 +30,11 @@ impl<T> Mutex<T> {
     }
 
     #[cfg(any(loom, shuttle))]
+    pub(crate) fn try_lock(&self) -> Option<source::MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
+    }
+
+    #[cfg(any(loom, shuttle))]
     #[expect(clippy::unused_self, reason = "a checker models no caches")]
     pub(crate) fn fetch(&self) {}
 }
@@ -53,7 +58,12 @@ pub(crate) struct ShortMutex<T>(spin::mutex::SpinMutex<T>);
 impl<T> ShortMutex<T> {
     #[inline(always)]
     pub(crate) fn lock(&self) -> ShortGuard<'_, T> {
-        self.0.try_lock().unwrap_or_else(|| self.lock_contended())
+        self.try_lock().unwrap_or_else(|| self.lock_contended())
+    }
+
+    #[inline(always)]
+    pub(crate) fn try_lock(&self) -> Option<ShortGuard<'_, T>> {
+        self.0.try_lock()
     }
 
     /// Brings the lock nearer while something else is looked at: its cache line may come with it.
@@ -83,7 +93,7 @@ impl<T> ShortMutex<T> {
             } else {
                 std::thread::sleep(NAP);
             }
-            if let Some(guard) = self.0.try_lock() {
+            if let Some(guard) = self.try_lock() {
                 return guard;
             }
             looks = (looks + 1).min(PAUSED + YIELDED);

@@ -111,7 +111,8 @@ impl Ledger {
         views.extend_order(&self.store, accounts);
         for address in views.order.iter().filter_map(|index| self.store.address(*index)) {
             // Shown when the tenant is free again: showing allocates, and may have to wait for memory.
-            let picture = self.store.cut.visit(epoch, address.index, &mut address.cell.lock());
+            let account = address.cell.lock_briefly();
+            let picture = self.store.cut.visit(epoch, address.index, account);
             if let Some(picture) = picture {
                 show(address.index, address.cell, picture);
             }
