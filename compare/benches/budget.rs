@@ -197,23 +197,37 @@ fn million_tenants() {
     what_memory_allows(OPERATIONS, b);
 }
 
-/// What the published side's time is of trips to memory alone, each to a place that the one before
-/// names: a bound for any ledger that has to make as many.
+/// What of the published side's time are the steps of a reserve + commit that fetch something from memory,
+/// and nothing else: a bound for any ledger that has to take them. Tables of several sizes, since what stays in
+/// a cache beside the tenants that pass through it is the machine's to say.
 fn what_memory_allows(operations: u64, theirs: Duration) {
     let memory = Memory::new();
-    for trips in 1..=3 {
-        let mut times: Vec<_> = (0..ROUNDS).map(|_| memory.visit(trips, operations)).collect();
+    let row = |what: &str, table: usize, steps: Steps| {
+        let mut times: Vec<_> =
+            (0..ROUNDS).map(|_| memory.visit(table, steps, operations)).collect();
         times.sort();
-        let what = format!("{trips} dependent trips to as much memory, nothing else");
-        report(&what, operations, times[ROUNDS / 2], theirs);
+        report(what, operations, times[ROUNDS / 2], theirs);
+    };
+    for (size, entries) in [("8 MiB", 1 << 21), ("4 MiB", 1 << 20), ("2 MiB", 1 << 19)] {
+        row(&format!("memory alone: a table of names of {size}"), entries, Steps::Table);
+        row("  and the tenant it leads to, one line", entries, Steps::OneLine);
+        row("  and its second line, locked twice", entries, Steps::Locked);
     }
+    row("memory alone: the tenant, locked twice, no table", 1, Steps::Locked);
 }
 
-/// A table of names of 8 MiB, tenants of two cache lines each, a table by tenant of 4 MiB.
+/// How far [`Memory::visit`] goes, each step with those before it.
+#[derive(Clone, Copy)]
+enum Steps {
+    Table,
+    OneLine,
+    Locked,
+}
+
+/// A table of names and tenants of two cache lines each, as large as the ledger's.
 struct Memory {
     names: Vec<u32>,
-    tenants: Vec<[u64; 16]>,
-    by_tenant: Vec<u32>,
+    tenants: Vec<[AtomicU64; 16]>,
 }
 
 impl Memory {
@@ -222,32 +236,45 @@ impl Memory {
     fn new() -> Self {
         let mut words = Words(3);
         let names = (0..1 << 21).map(|_| words.below(Self::TENANTS) as u32).collect();
-        let by_tenant = (0..Self::TENANTS as u32).collect();
         // Not all zeros, which would be one page shared by all.
-        let tenant = std::array::from_fn(|i| i as u64);
-        Self { names, tenants: vec![tenant; Self::TENANTS as usize], by_tenant }
+        let tenant = |_| std::array::from_fn(|i| AtomicU64::new(i as u64));
+        Self { names, tenants: (0..Self::TENANTS).map(tenant).collect() }
     }
 
-    /// The first place of an operation depends on the operation before, as after taking a lock.
-    fn visit(&self, trips: usize, operations: u64) -> Duration {
+    /// Visits places of the first `table` names, a power of two, or, of a table of one, any tenant. An operation begins
+    /// when the one before has its tenant, as after taking a lock.
+    fn visit(&self, table: usize, steps: Steps, operations: u64) -> Duration {
         let mut words = Words(4);
-        let places: Vec<usize> =
-            (0..operations).map(|_| words.below(self.names.len() as u64) as usize).collect();
+        let places: Vec<usize> = (0..operations).map(|_| words.below(1 << 32) as usize).collect();
         let nothing = black_box(0);
         timed(|| {
             let mut carried = 0;
             for place in places {
-                let mut tenant = self.names[place ^ carried] as usize;
-                if trips >= 2 {
-                    tenant ^= self.tenants[tenant][0] as usize;
-                }
-                if trips >= 3 {
-                    tenant = self.by_tenant[tenant] as usize;
-                }
-                carried = tenant & nothing;
+                let place = place ^ carried;
+                let tenant = match table {
+                    1 => place % Self::TENANTS as usize,
+                    _ => self.names[place & (table - 1)] as usize,
+                };
+                let found = match steps {
+                    Steps::Table => tenant as u64,
+                    Steps::OneLine => self.tenants[tenant][0].load(Ordering::Acquire),
+                    Steps::Locked => locked_twice(&self.tenants[tenant]),
+                };
+                carried = found as usize & nothing;
             }
         })
     }
+}
+
+/// What a reserve + commit does to a tenant's two lines.
+fn locked_twice(tenant: &[AtomicU64; 16]) -> u64 {
+    let name = tenant[12].load(Ordering::Acquire);
+    let mut found = 0;
+    for _ in 0..2 {
+        found = tenant[0].swap(name, Ordering::AcqRel);
+        tenant[0].store(found, Ordering::Release);
+    }
+    found
 }
 
 /// Asks tenants drawn at random of a million. A service has just read the name it asks for, so
@@ -304,7 +331,7 @@ fn snapshots() {
 
 /// How long operations take while another thread takes snapshots without end, and, for what the
 /// scheduler does to any two threads, while it merely works as long. An operation can wait for a
-/// snapshot at one lock alone, its tenant's, for as long as one tenant is read.
+/// snapshot at one lock alone, its tenant's, while that tenant is read.
 fn stalls() {
     let names = names(100_000);
     let (ours, theirs) = engines(&names);
