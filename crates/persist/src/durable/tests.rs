@@ -1,6 +1,7 @@
 //! Races that no schedule of threads is likely to make, made on purpose.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, TryLockError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use calybris_budget::{LedgerOperation, TenantAction};
 use calybris_wal::storage::Memory;
 
+use super::checkpoints::load;
 use super::{DurableLedger, DurableOptions};
 
 fn ledger() -> DurableLedger {
@@ -38,7 +40,7 @@ fn a_read_waits_for_what_took_effect_while_it_was_on_its_way() {
 
 /// A checkpoint that is kept from the cut keeps operations away until then: one that got between would be in the state
 /// and not before the anchor. That the anchor is taken at the cut, and not after the order is given up, is for the
-/// compiler to see: it is what the order guards.
+/// compiler to see, it is what the order guards; and that it is not the log's instead, for the next test.
 #[test]
 fn nothing_takes_effect_between_the_order_and_the_cut_of_a_checkpoint() {
     let ledger = ledger();
@@ -70,6 +72,43 @@ fn nothing_takes_effect_between_the_order_and_the_cut_of_a_checkpoint() {
         let saved = checkpoint.join().unwrap();
         assert_eq!(saved.sequence, 2);
     });
+}
+
+/// Operations go on while the state is copied. Every entry but the first and those of the checkpoints is one of them,
+/// so that the state tells which entry it is after.
+#[test]
+fn a_checkpoint_is_after_the_entry_it_names_while_others_work() {
+    let ledger = ledger();
+    for number in 0..300 {
+        let (tenant, key) = (format!("t{number}"), None);
+        let initial_microcents = 1;
+        let open = LedgerOperation::Open { tenant, parent: None, initial_microcents, now: 0, key };
+        drop(ledger.submit(&open).unwrap());
+    }
+    let is_over = AtomicBool::new(false);
+    let saved: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(ledger.submit(&top_up()).unwrap());
+            }
+        });
+        let checkpoint = |_| {
+            let saved = ledger.checkpoint().ok()?;
+            let (storage, next) = (&*ledger.options.storage, saved.sequence + 1);
+            let state = load(storage, &ledger.directory, next, &mut Vec::new()).ok()??.engine;
+            Some((saved.sequence, state.balances("desk")?.remaining_microcents - 10))
+        };
+        let saved = (0..5).map(checkpoint).collect();
+        is_over.store(true, Ordering::Relaxed);
+        saved
+    });
+    let mut granted = 0;
+    for (earlier, saved) in (0..).zip(saved) {
+        let sequence;
+        (sequence, granted) = saved.unwrap();
+        assert_eq!(sequence, 302 + u64::try_from(granted).unwrap() + earlier);
+    }
+    assert!(granted > 10, "somebody works meanwhile: {granted}");
 }
 
 /// A snapshot takes as long as the ledger is large; a checkpoint that comes meanwhile waits for it, and operations for

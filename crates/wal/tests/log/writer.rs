@@ -129,6 +129,7 @@ fn a_log_moved_removed_replaced_or_cut_under_the_writer_is_noticed() {
         assert!(matches!(log.append(5), Err(WalError::Poisoned { .. })));
         assert!(matches!(log.enqueue(&6), Err(WalError::Poisoned { .. })));
         assert!(matches!(log.sync(), Err(WalError::Poisoned { .. })));
+        assert!(matches!(log.retire_before(2), Err(WalError::Poisoned { .. })));
     }
 }
 
