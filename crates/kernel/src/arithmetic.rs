@@ -92,16 +92,44 @@ impl<'a> Arithmetic<'a> {
 /// model is looked at, so that none is checked.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy)]
-pub(crate) struct Narrow<'a> {
-    params: &'a PolicyParams,
-    input: &'a KernelInput,
+pub(crate) struct Narrow {
+    input_tokens: u64,
+    output_tokens: u64,
     /// Value times confidence.
     pub(crate) worth: u64,
     pub(crate) risk_penalty: u64,
 }
 
+/// What [`Narrow`] needs of a model: half a cache line.
 #[cfg(feature = "alloc")]
-impl<'a> Narrow<'a> {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NarrowModel {
+    latency_penalty: u64,
+    input_price: u32,
+    output_price: u32,
+    quality_bps: u32,
+    /// In milliseconds.
+    pub(crate) latency: u32,
+}
+
+#[cfg(feature = "alloc")]
+impl NarrowModel {
+    /// Of a catalog that [`Narrow::suits`]; numbers of no other are kept in full.
+    pub(crate) fn new(params: &PolicyParams, model: &KernelModel) -> Self {
+        let penalty = params.latency_penalty_microunits_per_ms;
+        let price = |price: u64| u32::try_from(price).unwrap_or(u32::MAX);
+        Self {
+            quality_bps: model.quality_bps.into(),
+            latency_penalty: penalty.wrapping_mul(model.p95_latency_ms.into()),
+            input_price: price(model.input_cost_microunits_per_million_tokens),
+            output_price: price(model.output_cost_microunits_per_million_tokens),
+            latency: model.p95_latency_ms,
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Narrow {
     /// Basis points of so many bits, which 10,000 fits.
     const BPS_BITS: u32 = 14;
     /// Twice that leaves so many bits to a value: 68,719 units of money.
@@ -127,18 +155,18 @@ impl<'a> Narrow<'a> {
 
     #[inline(always)]
     pub(crate) const fn fits(input: &KernelInput) -> bool {
-        input.business_value_microunits < 1 << Self::VALUE_BITS
+        input.business_value_microunits >> Self::VALUE_BITS <= 0
             && (input.risk_bps | input.confidence_bps) >> Self::BPS_BITS == 0
     }
 
     #[inline(always)]
-    pub(crate) fn new(params: &'a PolicyParams, input: &'a KernelInput) -> Self {
+    pub(crate) fn new(params: &PolicyParams, input: &KernelInput) -> Self {
         let value = input.business_value_microunits.max(0).unsigned_abs();
         let risk =
             u64::from(input.risk_bps).wrapping_mul(params.risk_penalty_multiplier_bps.into());
         Self {
-            params,
-            input,
+            input_tokens: input.input_tokens.into(),
+            output_tokens: input.output_tokens.into(),
             worth: value.wrapping_mul(input.confidence_bps.into()),
             risk_penalty: value.wrapping_mul(risk) / BPS_SQUARED,
         }
@@ -146,23 +174,19 @@ impl<'a> Narrow<'a> {
 
     /// As [`KernelModel::cost_microunits`].
     #[inline(always)]
-    pub(crate) fn cost(&self, model: &KernelModel) -> u64 {
-        let cost = |tokens: u32, price: u64| {
-            u64::from(tokens).wrapping_mul(price).wrapping_add(TOKENS_PER_PRICE - 1)
-                / TOKENS_PER_PRICE
+    pub(crate) fn cost(&self, model: &NarrowModel) -> u64 {
+        let cost = |tokens: u64, price: u32| {
+            tokens.wrapping_mul(price.into()).wrapping_add(TOKENS_PER_PRICE - 1) / TOKENS_PER_PRICE
         };
-        cost(self.input.input_tokens, model.input_cost_microunits_per_million_tokens).wrapping_add(
-            cost(self.input.output_tokens, model.output_cost_microunits_per_million_tokens),
-        )
+        cost(self.input_tokens, model.input_price)
+            .wrapping_add(cost(self.output_tokens, model.output_price))
     }
 
     /// As [`Arithmetic::utility`].
     #[inline(always)]
-    pub(crate) fn utility(&self, model: &KernelModel, cost: u64) -> i64 {
+    pub(crate) fn utility(&self, model: &NarrowModel, cost: u64) -> i64 {
         let gain = self.worth.wrapping_mul(model.quality_bps.into()) / BPS_SQUARED;
-        let penalty = self.params.latency_penalty_microunits_per_ms;
-        let latency_penalty = penalty.wrapping_mul(model.p95_latency_ms.into());
-        let loss = self.risk_penalty.wrapping_add(latency_penalty).wrapping_add(cost);
+        let loss = self.risk_penalty.wrapping_add(model.latency_penalty).wrapping_add(cost);
         gain.wrapping_sub(loss).cast_signed()
     }
 }
@@ -248,23 +272,25 @@ mod tests {
         required_region_mask: 0,
     };
 
+    const MODEL: KernelModel = KernelModel {
+        model_id: 1,
+        provider_id: 0,
+        quality_bps: 0,
+        risk_ceiling_bps: 10_000,
+        enabled: 1,
+        p95_latency_ms: 0,
+        capabilities: 0,
+        region_mask: 0,
+        input_cost_microunits_per_million_tokens: 0,
+        output_cost_microunits_per_million_tokens: 0,
+    };
+
     /// A value, a latency with its penalty, and a cost; basis points are all 10,000.
     fn check((value, latency, penalty, cost): (u64, u32, u64, u64), narrow: bool) {
         let params = PolicyParams { latency_penalty_microunits_per_ms: penalty, ..PARAMS };
         let business_value_microunits = i64::try_from(value).unwrap();
         let input = KernelInput { business_value_microunits, ..INPUT };
-        let model = KernelModel {
-            model_id: 1,
-            provider_id: 0,
-            quality_bps: 10_000,
-            risk_ceiling_bps: 10_000,
-            enabled: 1,
-            p95_latency_ms: latency,
-            capabilities: 0,
-            region_mask: 0,
-            input_cost_microunits_per_million_tokens: 0,
-            output_cost_microunits_per_million_tokens: 0,
-        };
+        let model = KernelModel { quality_bps: 10_000, p95_latency_ms: latency, ..MODEL };
         let arithmetic = Arithmetic::new(&params, &input);
         assert_eq!(arithmetic.narrow_utility(&model, cost).is_some(), narrow, "{value} {penalty}");
         let loss = i128::from(latency) * i128::from(penalty) + i128::from(cost);
@@ -312,25 +338,19 @@ mod tests {
             ..INPUT
         };
         let model = KernelModel {
-            model_id: 1,
             quality_bps: BPS,
             p95_latency_ms: u32::MAX,
             input_cost_microunits_per_million_tokens: u64::from(u32::MAX),
             output_cost_microunits_per_million_tokens: u64::from(u32::MAX),
-            ..crate::decide::NOBODY
+            ..MODEL
         };
-        let free = KernelModel {
-            p95_latency_ms: 0,
-            input_cost_microunits_per_million_tokens: 0,
-            output_cost_microunits_per_million_tokens: 0,
-            ..model
-        };
-        for model in [model, free, crate::decide::NOBODY] {
+        for model in [model, KernelModel { quality_bps: BPS, ..MODEL }, MODEL] {
             let (narrow, exact) = (Narrow::new(&params, &input), Arithmetic::new(&params, &input));
-            let cost = narrow.cost(&model);
+            let narrow_model = NarrowModel::new(&params, &model);
+            let cost = narrow.cost(&narrow_model);
             assert_eq!(cost, exact.cost(&model));
             let terms = exact.terms(&model, cost);
-            assert_eq!(narrow.utility(&model, cost), terms.utility_microunits);
+            assert_eq!(narrow.utility(&narrow_model, cost), terms.utility_microunits);
             assert_eq!(u128::from(narrow.risk_penalty), terms.risk_penalty_microunits);
         }
         assert!(Narrow::suits(&params, BPS, u32::MAX, 32));

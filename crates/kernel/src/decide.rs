@@ -1,6 +1,5 @@
 //! From assessments to one decision.
 
-use core::cmp::Reverse;
 use core::hint::select_unpredictable;
 
 use crate::arithmetic::Arithmetic;
@@ -12,51 +11,67 @@ use crate::{
 
 /// An eligible model.
 #[derive(Clone, Copy)]
-pub(crate) struct Candidate<'a> {
+pub(crate) struct Candidate {
     utility: i64,
     cost: u64,
-    model: &'a KernelModel,
-    index: usize,
+    seat: Seat,
 }
 
-/// Who is offered where there is no model: it costs and is worth nothing, and its id is that of no model.
-pub(crate) static NOBODY: KernelModel = KernelModel {
-    model_id: 0,
-    provider_id: 0,
-    quality_bps: 0,
-    risk_ceiling_bps: 0,
-    enabled: 0,
-    p95_latency_ms: 0,
-    capabilities: 0,
-    region_mask: 0,
-    input_cost_microunits_per_million_tokens: 0,
-    output_cost_microunits_per_million_tokens: 0,
-};
+/// Who a model is, and what ranks it among those of one utility and cost, smaller first: from the top its quality's
+/// complement, its id and its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Seat(u64);
 
-impl<'a> Candidate<'a> {
-    /// Ranks behind every eligible model, because their utilities are positive: the mark of an empty place.
-    const NONE: Self = Self { utility: 0, cost: 0, model: &NOBODY, index: usize::MAX };
+impl Seat {
+    /// No model's: its id is that of no model.
+    pub(crate) const EMPTY: Self = Self(u16::MAX as u64);
 
     #[inline(always)]
-    pub(crate) fn new(index: usize, model: &'a KernelModel, score: Score) -> Self {
-        let Score { cost, utility } = score;
-        Self { utility, cost, model, index }
+    pub(crate) fn new(index: usize, model: &KernelModel) -> Self {
+        let worse = u64::from(!model.quality_bps);
+        Self(worse << 48 | u64::from(model.model_id) << 16 | u64::from(saturate(index)))
     }
 
-    /// Higher utility, then whatever breaks the tie. Two empty places are no tie.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "one of the three numbers")]
+    const fn model_id(self) -> u32 {
+        (self.0 >> 16) as u32
+    }
+
+    /// As the decision stores it.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "one of the three numbers")]
+    const fn index(self) -> u16 {
+        self.0 as u16
+    }
+}
+
+impl Candidate {
+    /// An empty place ranks behind every eligible model, because their utilities are positive.
+    const fn none(utility: i64) -> Self {
+        Self { utility, cost: 0, seat: Seat::EMPTY }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn new(seat: Seat, score: Score) -> Self {
+        let Score { cost, utility } = score;
+        Self { utility, cost, seat }
+    }
+
+    /// Whether it is eligible at this budget.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) const fn is_within(self, budget: u64) -> bool {
+        self.utility > 0 && self.cost <= budget
+    }
+
+    /// Higher utility, then whatever breaks the tie.
     #[inline(always)]
     fn precedes(self, other: Self) -> bool {
-        let tie = (self.utility == other.utility) & (self.utility > 0);
-        (self.utility > other.utility)
-            | (tie
-                && wins_tie(
-                    self.cost,
-                    self.model,
-                    self.index,
-                    other.cost,
-                    other.model,
-                    other.index,
-                ))
+        if self.utility == other.utility {
+            return wins_tie((self.cost, self.seat), (other.cost, other.seat));
+        }
+        self.utility > other.utility
     }
 
     /// `self` if it is `chosen`, else `other`, number by number: which of two models is better cannot be
@@ -66,54 +81,43 @@ impl<'a> Candidate<'a> {
         Self {
             utility: select_unpredictable(chosen, self.utility, other.utility),
             cost: select_unpredictable(chosen, self.cost, other.cost),
-            model: select_unpredictable(chosen, self.model, other.model),
-            index: select_unpredictable(chosen, self.index, other.index),
+            seat: select_unpredictable(chosen, self.seat, other.seat),
         }
     }
 }
 
-/// Lower cost, higher quality, lower id, and earlier position where ids repeat. Takes what it compares and not
-/// candidates, which an address would force into memory.
+/// Lower cost, higher quality, lower id, and earlier position where ids repeat. Out of line, because ties are rare.
 #[cold]
 #[inline(never)]
-fn wins_tie(
-    cost: u64,
-    model: &KernelModel,
-    index: usize,
-    other_cost: u64,
-    other: &KernelModel,
-    other_index: usize,
-) -> bool {
-    let key = |cost: u64, model: &KernelModel, index: usize| {
-        (cost, Reverse(model.quality_bps), model.model_id, index)
-    };
-    key(cost, model, index) < key(other_cost, other, other_index)
+fn wins_tie(it: (u64, Seat), other: (u64, Seat)) -> bool {
+    it < other
 }
 
 /// The two best candidates met so far, in whatever order they were met.
 #[derive(Clone, Copy)]
-pub(crate) struct Ranking<'a> {
-    best: Candidate<'a>,
-    second: Candidate<'a>,
+pub(crate) struct Ranking {
+    best: Candidate,
+    second: Candidate,
 }
 
-impl<'a> Ranking<'a> {
+impl Ranking {
     #[inline(always)]
     pub(crate) const fn new() -> Self {
-        Self { best: Candidate::NONE, second: Candidate::NONE }
+        // No tie, so that nothing asks what breaks it.
+        Self { best: Candidate::none(0), second: Candidate::none(-1) }
     }
 
-    /// Of an eligible candidate and another, which may be worth nothing.
+    /// Of two who are eligible or nobody.
     #[cfg(feature = "alloc")]
     #[inline(always)]
-    pub(crate) fn of_two(a: Candidate<'a>, b: Candidate<'a>) -> Self {
+    pub(crate) fn of_two([a, b]: [Candidate; 2]) -> Self {
         let first = b.precedes(a);
         Self { best: b.or(first, a), second: a.or(first, b) }
     }
 
     /// Ranks an eligible model.
     #[inline(always)]
-    pub(crate) fn consider(&mut self, candidate: Candidate<'a>) {
+    pub(crate) fn consider(&mut self, candidate: Candidate) {
         let first = candidate.precedes(self.best);
         let worse = self.best.or(first, candidate);
         self.best = candidate.or(first, self.best);
@@ -125,7 +129,7 @@ impl<'a> Ranking<'a> {
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn second_utility(&self) -> i64 {
-        self.second.utility
+        self.second.utility.max(0)
     }
 
     /// The decision for the best; none when nothing was ranked.
@@ -136,26 +140,34 @@ impl<'a> Ranking<'a> {
         input: &KernelInput,
         seen: Seen,
     ) -> Option<KernelDecision> {
+        (self.best.utility > 0).then(|| self.best_decision(params, input, seen))
+    }
+
+    /// The decision for the best, of whom there is one.
+    #[inline(always)]
+    pub(crate) fn best_decision(
+        &self,
+        params: &PolicyParams,
+        input: &KernelInput,
+        seen: Seen,
+    ) -> KernelDecision {
         let (best, second) = (&self.best, &self.second);
-        if best.utility == 0 {
-            return None;
-        }
-        let requested = best.model.model_id == input.requested_model_id;
+        let requested = best.seat.model_id() == input.requested_model_id;
         let (action, reason) = if requested {
             (KernelAction::ExecuteRequested, KernelReason::RequestedModelMaximizesUtility)
         } else {
             (KernelAction::Substitute, KernelReason::AlternativeMaximizesUtility)
         };
-        Some(KernelDecision {
+        KernelDecision {
             action,
-            selected_model_id: best.model.model_id,
-            selected_model_index: saturate(best.index),
+            selected_model_id: best.seat.model_id(),
+            selected_model_index: best.seat.index(),
             estimated_cost_microunits: best.cost,
             expected_utility_microunits: best.utility,
-            counterfactual_model_id: second.model.model_id,
-            counterfactual_utility_microunits: second.utility,
+            counterfactual_model_id: second.seat.model_id(),
+            counterfactual_utility_microunits: second.utility.max(0),
             ..rejection(params, input, reason, seen)
-        })
+        }
     }
 }
 
@@ -227,7 +239,7 @@ pub(crate) fn by_row<A: Answer>(
         match score(&arithmetic, model) {
             Ok(score) => {
                 eligible += 1;
-                ranking.consider(Candidate::new(index, model, score));
+                ranking.consider(Candidate::new(Seat::new(index, model), score));
             }
             Err(gate) => rejections.record(gate),
         }

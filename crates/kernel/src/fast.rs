@@ -24,11 +24,10 @@ mod tests;
 mod words;
 
 use alloc::boxed::Box;
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 use core::marker::PhantomData;
 
-use block::{Catalog, TILE};
-use columns::{BLOCK, Chunk, SMALL, Small, Summary, chunks, one_block, small};
+use block::OneBlock;
+use columns::{BLOCK, Chunk, SMALL, Small, Summary, chunks, small};
 use estimate::{PolicyScale, Scale};
 use lanes::{Lanes, Portable};
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
@@ -40,7 +39,7 @@ use crate::decide::{Answer, by_row, refuse, request_refusal};
 use crate::{DecisionTrace, KernelDecision, KernelInput, KernelModel, PolicyParams};
 
 /// Catalogs up to this size are decided row by row.
-const TINY: usize = 4;
+const TINY: usize = 1;
 
 /// A catalog's columns and the machine that reads them.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ enum Layout {
     /// Too few models to gain from columns, or numbers too large for the estimate.
     Rows,
     /// One block, whose arithmetic fits 64 bits.
-    Block(PolicyScale, Box<Small>),
+    Block(Box<OneBlock>),
     Small(PolicyScale, Box<[Small]>),
     Large(PolicyScale, Box<[Chunk]>),
 }
@@ -76,7 +75,7 @@ impl Layout {
         match PolicyScale::new(params, widths) {
             Some(scale) if models.len() > TINY && summary.bps_fit() => {
                 if models.len() <= BLOCK && is_narrow(params, summary) {
-                    Self::Block(scale, Box::new(one_block::<L>(models, widths)))
+                    Self::Block(OneBlock::new::<L>(params, models, summary, scale))
                 } else if models.len() <= SMALL {
                     Self::Small(scale, small::<L>(models, widths))
                 } else {
@@ -129,36 +128,24 @@ impl Fast {
         if let Some(reason) = request_refusal(params, input) {
             return A::new(refuse(params, input, reason), DecisionTrace::default());
         }
-        match self.machine {
-            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Machine::Avx512(lanes) => self.vectorized(lanes, params, models, input),
-            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Machine::Avx2(lanes) => self.vectorized(lanes, params, models, input),
-            Machine::Portable => self.portably(params, models, input),
+        match &self.layout {
+            Layout::Block(block) if OneBlock::fits(input) => {
+                self.machine.run(InBlock { block, input, answer: PhantomData })
+            }
+            _ => self.decide_by_scan(params, models, input),
         }
     }
 
-    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-    #[inline(always)]
-    fn vectorized<L: Lanes + pulp::Simd, A: Answer>(
-        &self,
-        lanes: L,
-        params: &PolicyParams,
-        models: &[KernelModel],
-        input: &KernelInput,
-    ) -> A {
-        lanes.vectorize(One { fast: self, lanes, params, models, input, answer: PhantomData })
-    }
-
-    /// Out of line, so that it costs the machines with vectors nothing.
+    /// Out of line, so that its size costs small catalogs nothing.
     #[inline(never)]
-    fn portably<A: Answer>(
+    fn decide_by_scan<A: Answer>(
         &self,
         params: &PolicyParams,
         models: &[KernelModel],
         input: &KernelInput,
     ) -> A {
-        self.by_column(Portable, params, models, input)
+        let answer = PhantomData;
+        self.machine.run(InScan { fast: self, params, models, input, answer })
     }
 
     /// Decides each of `inputs` into the place beside it. The machine is entered once for all of them.
@@ -169,73 +156,23 @@ impl Fast {
         inputs: &[KernelInput],
         decisions: &mut [KernelDecision],
     ) {
-        match self.machine {
-            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Machine::Avx512(lanes) => {
-                lanes.vectorize(Each { fast: self, lanes, params, models, inputs, decisions });
-            }
-            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-            Machine::Avx2(lanes) => {
-                lanes.vectorize(Each { fast: self, lanes, params, models, inputs, decisions });
-            }
-            Machine::Portable => self.each_by_column(Portable, params, models, inputs, decisions),
-        }
-    }
-
-    #[inline(always)]
-    fn each_by_column<L: Lanes>(
-        &self,
-        lanes: L,
-        params: &PolicyParams,
-        models: &[KernelModel],
-        inputs: &[KernelInput],
-        decisions: &mut [KernelDecision],
-    ) {
-        for (inputs, decisions) in inputs.chunks(TILE).zip(decisions.chunks_mut(TILE)) {
-            let decided = match self.catalog(params, models) {
-                Some(catalog) => catalog.decide_tile(lanes, inputs, decisions),
-                None => 0,
-            };
-            for ((input, decision), bit) in inputs.iter().zip(decisions).zip(0..) {
-                if decided >> bit & 1 == 0 {
-                    *decision = match request_refusal(params, input) {
-                        Some(reason) => refuse(params, input, reason),
-                        None => self.by_column(lanes, params, models, input),
-                    };
-                }
-            }
-        }
-    }
-
-    /// A catalog of one block, with what belongs to it.
-    #[inline(always)]
-    fn catalog<'a>(
-        &'a self,
-        params: &'a PolicyParams,
-        models: &'a [KernelModel],
-    ) -> Option<Catalog<'a>> {
         match &self.layout {
-            Layout::Block(scale, block) => {
-                Some(Catalog { params, models, summary: &self.summary, scale, block })
+            Layout::Block(block) => {
+                self.machine.run(EachInBlock { block, params, models, inputs, decisions });
             }
-            _ => None,
+            _ => self.machine.run(EachInScan { fast: self, params, models, inputs, decisions }),
         }
     }
 
-    /// Decides a request that is not refused outright.
+    /// Decides a request that is not refused outright, by scan or by row.
     #[inline(always)]
-    fn by_column<L: Lanes, A: Answer>(
+    fn scan<L: Lanes, A: Answer>(
         &self,
         lanes: L,
         params: &PolicyParams,
         models: &[KernelModel],
         input: &KernelInput,
     ) -> A {
-        if let Some(catalog) = self.catalog(params, models)
-            && let Some(answer) = catalog.decide(lanes, input)
-        {
-            return answer;
-        }
         let summary = &self.summary;
         let arithmetic = Arithmetic::new(params, input);
         if !Scale::fits(input) {
@@ -260,47 +197,128 @@ fn is_narrow(params: &PolicyParams, summary: &Summary) -> bool {
     Narrow::suits(params, highest_quality, highest_latency, price_bits)
 }
 
-/// What is compiled with the machine's instructions enabled: a closure would not be inlined into the function that
-/// has it. It holds references alone, because what it holds is copied on the way in: a small decision took a sixth
-/// longer.
+/// Work that is compiled for a machine. It is no closure, which would not be inlined into the function that has the
+/// machine's instructions enabled.
+trait Work {
+    type Output;
+
+    fn on<L: Lanes>(self, lanes: L) -> Self::Output;
+}
+
+impl Machine {
+    #[inline(always)]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        match self {
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Self::Avx512(lanes) => lanes.vectorize(Vectorized { lanes, work }),
+            #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+            Self::Avx2(lanes) => lanes.vectorize(Vectorized { lanes, work }),
+            Self::Portable => portably(work),
+        }
+    }
+}
+
+/// Out of line, so that it costs the machines with vectors nothing.
+#[inline(never)]
+fn portably<W: Work>(work: W) -> W::Output {
+    work.on(Portable)
+}
+
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
-struct One<'a, L, A> {
-    fast: &'a Fast,
+struct Vectorized<L, W> {
     lanes: L,
+    work: W,
+}
+
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+impl<L: Lanes, W: Work> pulp::NullaryFnOnce for Vectorized<L, W> {
+    type Output = W::Output;
+
+    #[inline(always)]
+    fn call(self) -> W::Output {
+        self.work.on(self.lanes)
+    }
+}
+
+/// One request to a catalog of one block. It holds references alone, because what it holds is copied on the way in.
+struct InBlock<'a, A> {
+    block: &'a OneBlock,
+    input: &'a KernelInput,
+    answer: PhantomData<A>,
+}
+
+impl<A: Answer> Work for InBlock<'_, A> {
+    type Output = A;
+
+    #[inline(always)]
+    fn on<L: Lanes>(self, lanes: L) -> A {
+        self.block.decide(lanes, self.input)
+    }
+}
+
+/// One request to any other catalog.
+struct InScan<'a, A> {
+    fast: &'a Fast,
     params: &'a PolicyParams,
     models: &'a [KernelModel],
     input: &'a KernelInput,
     answer: PhantomData<A>,
 }
 
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-impl<L: Lanes, A: Answer> pulp::NullaryFnOnce for One<'_, L, A> {
+impl<A: Answer> Work for InScan<'_, A> {
     type Output = A;
 
     #[inline(always)]
-    fn call(self) -> A {
-        self.fast.by_column(self.lanes, self.params, self.models, self.input)
+    fn on<L: Lanes>(self, lanes: L) -> A {
+        self.fast.scan(lanes, self.params, self.models, self.input)
     }
 }
 
-/// As [`One`], for many requests.
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-struct Each<'a, L> {
-    fast: &'a Fast,
-    lanes: L,
+/// Many requests to a catalog of one block.
+struct EachInBlock<'a> {
+    block: &'a OneBlock,
     params: &'a PolicyParams,
     models: &'a [KernelModel],
     inputs: &'a [KernelInput],
     decisions: &'a mut [KernelDecision],
 }
 
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
-impl<L: Lanes> pulp::NullaryFnOnce for Each<'_, L> {
+impl Work for EachInBlock<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        let Self { fast, lanes, params, models, inputs, decisions } = self;
-        fast.each_by_column(lanes, params, models, inputs, decisions);
+    fn on<L: Lanes>(self, lanes: L) {
+        let Self { block, params, models, inputs, decisions } = self;
+        for (input, decision) in inputs.iter().zip(decisions) {
+            *decision = match request_refusal(params, input) {
+                Some(reason) => refuse(params, input, reason),
+                None if OneBlock::fits(input) => block.decide(lanes, input),
+                None => by_row(params, input, models),
+            };
+        }
+    }
+}
+
+/// Many requests to any other catalog.
+struct EachInScan<'a> {
+    fast: &'a Fast,
+    params: &'a PolicyParams,
+    models: &'a [KernelModel],
+    inputs: &'a [KernelInput],
+    decisions: &'a mut [KernelDecision],
+}
+
+impl Work for EachInScan<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes>(self, lanes: L) {
+        let Self { fast, params, models, inputs, decisions } = self;
+        for (input, decision) in inputs.iter().zip(decisions) {
+            *decision = match request_refusal(params, input) {
+                Some(reason) => refuse(params, input, reason),
+                None => fast.scan(lanes, params, models, input),
+            };
+        }
     }
 }

@@ -1,212 +1,245 @@
 //! A catalog of one block, in one pass. How many models come how far cannot be predicted, so little here branches
-//! on it: the first near the budget, the first of doubtful worth and the two that compete are computed even where
-//! they are [`NOBODY`], and only those beyond take a loop.
+//! on it: the two that lead by the estimate are computed even where one is nobody, and only those of whom it leaves a
+//! doubt take a loop. What refused the others is counted for a rejection and a trace.
+
+use alloc::boxed::Box;
+use core::array::from_fn;
 
 use super::bounds::Bounds;
-use super::columns::{Small, Summary};
-use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Verdicts};
-use super::lanes::Lanes;
+use super::columns::{Block, Summary, block, enabled, transpose};
+use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
+use super::lanes::{Lanes, Leader, halves};
 use super::scan::ones;
-use super::tally::Count;
-use crate::arithmetic::Narrow;
-use crate::decide::{Answer, Candidate, NOBODY, Ranking, request_refusal};
+use crate::arithmetic::{Narrow, NarrowModel};
+use crate::decide::{Answer, Candidate, Ranking, Seat, Seen, rejection, saturate};
 use crate::gate::Score;
-use crate::{KernelDecision, KernelInput, KernelModel, PolicyParams};
+use crate::{KernelInput, KernelModel, PolicyParams, RejectionHistogram};
 
-/// Requests of a batch that are decided step by step together.
-pub(super) const TILE: usize = 8;
-
-/// What a block's decision is made of.
-#[derive(Clone, Copy)]
-pub(super) struct Catalog<'a> {
-    pub(super) params: &'a PolicyParams,
-    pub(super) models: &'a [KernelModel],
-    pub(super) summary: &'a Summary,
-    pub(super) scale: &'a PolicyScale,
-    pub(super) block: &'a Small,
+/// A catalog of one block, whose arithmetic fits 64 bits, with all that a decision looks at: one address, one
+/// register.
+#[derive(Debug)]
+pub(super) struct OneBlock {
+    rows: [Row; Leader::MODELS],
+    numbers: Block,
+    enabled: u32,
+    evaluated: u16,
+    /// Models that have each capability; all of them have the one that is none.
+    capabilities: Planes,
+    regions: Planes,
+    scale: PolicyScale,
+    params: PolicyParams,
+    summary: Summary,
 }
 
-/// A request, and what it fixes before any model is looked at.
-#[derive(Clone, Copy)]
-struct Prepared<'a> {
-    input: &'a KernelInput,
-    exact: Narrow<'a>,
-    scale: Scale,
+/// Models that have each bit of a 64-bit set, and those of a set that has none.
+pub(super) type Planes = [u32; 65];
+
+/// A model as exact arithmetic and the ranking want it, half a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Row {
+    terms: NarrowModel,
+    seat: Seat,
 }
 
-/// Who is eligible, and by how much as far as an estimate can tell.
-#[derive(Clone, Copy)]
-struct Sieved<N> {
-    refused: [u32; 6],
-    over_budget: u32,
-    eligible: u32,
-    /// Those of the eligible whose margins are certain to be positive.
-    certain: u32,
-    margins: N,
-}
-
-impl<'a> Catalog<'a> {
-    /// Decides a request, if it is one for this arithmetic.
-    #[inline(always)]
-    pub(super) fn decide<L: Lanes, A: Answer>(self, lanes: L, input: &KernelInput) -> Option<A> {
-        let request = self.prepare(input)?;
-        let sieved = self.sieve(lanes, &request);
-        Some(self.conclude(&request, &sieved, contenders(lanes, &sieved)))
-    }
-
-    /// Decides those of a tile of requests that nothing refuses outright and that are for this arithmetic: a bit for
-    /// each. A decision is one long chain of small steps; each step of all requests before the next keeps the
-    /// processor busy with several.
-    #[inline(always)]
-    pub(super) fn decide_tile<L: Lanes>(
-        self,
-        lanes: L,
-        inputs: &[KernelInput],
-        decisions: &mut [KernelDecision],
-    ) -> u32 {
-        let mut requests = [None; TILE];
-        for (input, request) in inputs.iter().zip(&mut requests) {
-            if request_refusal(self.params, input).is_none() {
-                *request = self.prepare(input);
+impl OneBlock {
+    pub(super) fn new<L: Lanes>(
+        params: &PolicyParams,
+        models: &[KernelModel],
+        summary: &Summary,
+        scale: PolicyScale,
+    ) -> Box<Self> {
+        let row = |index: usize| match models.get(index) {
+            Some(model) => {
+                Row { terms: NarrowModel::new(params, model), seat: Seat::new(index, model) }
             }
-        }
-        let mut sieves = [None; TILE];
-        for (request, sieved) in requests.iter().zip(&mut sieves) {
-            if let Some(request) = request {
-                *sieved = Some(self.sieve(lanes, request));
-            }
-        }
-        let mut contend = [0; TILE];
-        for (sieved, contend) in sieves.iter().zip(&mut contend) {
-            if let Some(sieved) = sieved {
-                *contend = contenders(lanes, sieved);
-            }
-        }
-        let mut decided = 0;
-        let steps = requests.iter().zip(&sieves).zip(contend).zip(decisions).zip(0..);
-        for ((((request, sieved), contend), decision), bit) in steps {
-            if let (Some(request), Some(sieved)) = (request, sieved) {
-                *decision = self.conclude(request, sieved, contend);
-                decided |= 1 << bit;
-            }
-        }
-        decided
-    }
-
-    #[inline(always)]
-    fn prepare<'r>(&self, input: &'r KernelInput) -> Option<Prepared<'r>>
-    where
-        'a: 'r,
-    {
-        if !(Narrow::fits(input) && Scale::fits(input)) {
-            return None;
-        }
-        let exact = Narrow::new(self.params, input);
-        let Narrow { worth, risk_penalty, .. } = exact;
-        let scale = Scale::new(input, FixedTerms { worth, risk_penalty }, self.scale);
-        Some(Prepared { input, exact, scale })
-    }
-
-    /// All gates. What the estimate leaves in doubt is computed.
-    #[inline(always)]
-    fn sieve<L: Lanes>(&self, lanes: L, request: &Prepared<'_>) -> Sieved<L::Numbers> {
-        let Prepared { input, exact, ref scale } = *request;
-        let refused = self.refused(lanes, input);
-        let alive = refused.iter().fold(self.block.enabled, |alive, refused| alive & !refused);
-        let Estimate { verdicts, margins } = Estimate::of(lanes, scale, &self.block.block);
-        let Verdicts { mut over_budget, near_budget, worthless, worthy: certain } = verdicts;
-        let mut worthy = certain;
-        let near_budget = near_budget & !over_budget;
-        let doubtful = !(worthy | worthless);
-        if alive & !over_budget & (near_budget | doubtful) != 0 {
-            over_budget |= self.which(alive & near_budget, |model| {
-                exact.cost(model) > input.budget_limit_microunits
-            });
-            worthy |= self.which(alive & !over_budget & doubtful, |model| {
-                exact.utility(model, exact.cost(model)) > 0
-            });
-        }
-        let over_budget = alive & over_budget;
-        let eligible = alive & !over_budget & worthy;
-        Sieved { refused, over_budget, eligible, certain: eligible & certain, margins }
-    }
-
-    /// Ranks the contenders.
-    #[inline(always)]
-    fn conclude<A: Answer>(
-        &self,
-        request: &Prepared<'_>,
-        sieved: &Sieved<impl Copy>,
-        contenders: u32,
-    ) -> A {
-        let Self { params, models, summary, .. } = *self;
-        let exact = &request.exact;
-        let candidate = |(index, model)| {
-            let cost = exact.cost(model);
-            let utility = exact.utility(model, cost).max(0);
-            Candidate::new(index, model, Score { cost, utility })
+            None => Row { terms: NarrowModel::default(), seat: Seat::EMPTY },
         };
+        Box::new(Self {
+            rows: from_fn(row),
+            numbers: block::<L>(models, &summary.widths),
+            enabled: enabled(models),
+            evaluated: saturate(models.len()),
+            capabilities: planes(models, u32::MAX, |model| model.capabilities),
+            regions: planes(models, 0, |model| model.region_mask),
+            scale,
+            params: *params,
+            summary: *summary,
+        })
+    }
+
+    /// Whether a request is one for this arithmetic.
+    #[inline(always)]
+    pub(super) const fn fits(input: &KernelInput) -> bool {
+        Narrow::fits(input) && Scale::fits(input)
+    }
+
+    /// Decides a request that [`OneBlock::fits`] and that nothing refuses outright.
+    #[inline(always)]
+    pub(super) fn decide<L: Lanes, A: Answer>(&self, lanes: L, input: &KernelInput) -> A {
+        let exact = Narrow::new(&self.params, input);
+        let Narrow { worth, risk_penalty, .. } = exact;
+        let scale = Scale::new(input, FixedTerms { worth, risk_penalty }, &self.scale);
+        let refused = self.refused(lanes, input);
+        let alive = refused.iter().fold(self.enabled, |alive, refused| alive & !refused);
+        let estimate = Estimate::of(lanes, &scale, &self.numbers);
+        let spread = u16::from(SPREAD.unsigned_abs());
+        let slack = estimate.slack(lanes, alive);
+        // Who is short of slack is not surely eligible, and who is impossible is surely not.
+        let short = lanes.above(lanes.splat(1), slack);
+        let possible = alive & lanes.above(slack, lanes.splat(0_u16.wrapping_sub(spread)));
+        let mut eligible = !short;
         let mut ranking = Ranking::new();
-        if contenders != 0 {
-            let (first, rest) = self.lowest(contenders);
-            let (second, rest) = self.lowest(rest);
-            ranking = Ranking::of_two(candidate(first), candidate(second));
-            for index in ones(rest) {
-                if let Some(model) = models.get(index) {
-                    ranking.consider(candidate((index, model)));
+        if possible != 0 {
+            let [first, second] = lanes.leaders(estimate.margins, slack);
+            let candidates = [first, second].map(|it| self.candidate(&exact, it.model()));
+            ranking = Ranking::of_two(candidates);
+            // Signed: who is not above this is surely worth less than the second.
+            let bar = second.floor().wrapping_sub(spread);
+            let close = lanes.above(estimate.margins, lanes.splat(bar));
+            let others = possible & (short | close) & !(first.bit() | second.bit());
+            for index in ones(others) {
+                let candidate = self.candidate(&exact, index);
+                if candidate.is_within(input.budget_limit_microunits) {
+                    eligible |= 1 << index;
+                    ranking.consider(candidate);
                 }
             }
         }
-        let mut count = Count::default();
-        count.pass(self.block.enabled, sieved.refused);
-        count.over_budget = sieved.over_budget.count_ones();
-        count.eligible = sieved.eligible.count_ones();
-        count.answer(params, request.input, &ranking, summary, models.len())
+        let seen = Seen { evaluated: self.evaluated, eligible: count(eligible) };
+        let params = &self.params;
+        if A::TRACED || eligible == 0 {
+            let verdicts = estimate.verdicts(lanes);
+            let near = alive & verdicts.near_budget & !verdicts.over_budget;
+            let over_budget = alive & verdicts.over_budget | self.over_budget(near, &exact, input);
+            let histogram = self.histogram(refused, over_budget, eligible);
+            let decision = if eligible == 0 {
+                rejection(params, input, histogram.dominant_reason(), seen)
+            } else {
+                ranking.best_decision(params, input, seen)
+            };
+            return A::new(decision, seen.trace(histogram));
+        }
+        let histogram = RejectionHistogram::default();
+        A::new(ranking.best_decision(params, input, seen), seen.trace(histogram))
+    }
+
+    /// Those of `models` that cost more than the budget.
+    #[inline(always)]
+    fn over_budget(&self, models: u32, exact: &Narrow, input: &KernelInput) -> u32 {
+        let over =
+            |index: &usize| exact.cost(&self.row(*index).terms) > input.budget_limit_microunits;
+        ones(models).filter(over).fold(0, |models, index| models | 1 << index)
+    }
+
+    /// Each model under the first gate that refused it.
+    #[inline(always)]
+    fn histogram(&self, refused: [u32; 6], over_budget: u32, eligible: u32) -> RejectionHistogram {
+        let mut alive = self.enabled;
+        let counts = refused.map(|refused| {
+            let count = count(alive & refused);
+            alive &= !refused;
+            count
+        });
+        let [quality, latency, capability, provider, region, risk_ceiling] = counts;
+        RejectionHistogram {
+            disabled: self.evaluated.wrapping_sub(count(self.enabled)),
+            quality,
+            latency,
+            capability,
+            provider,
+            region,
+            risk_ceiling,
+            budget: count(over_budget),
+            utility: count(alive & !over_budget & !eligible),
+        }
     }
 
     /// What each gate on one field refuses, in the order of the rules.
     #[inline(always)]
     fn refused<L: Lanes>(&self, lanes: L, input: &KernelInput) -> [u32; 6] {
-        let Small { block, lacking, regions, .. } = self.block;
-        let bounds = Bounds::new(input, self.summary);
-        let unserved = lanes.disjoint(regions, input.required_region_mask);
-        let anywhere = input.required_region_mask == 0;
+        let Self { numbers, capabilities, regions, .. } = self;
+        let bounds = Bounds::new(input, &self.summary);
+        let latency = |index: usize| self.row(index).terms.latency;
         [
-            lanes.above(lanes.splat(bounds.minimum_quality), lanes.load(&block.quality)),
-            bounds.too_slow(lanes, block, self.models, 0),
-            !lanes.disjoint(lacking, input.required_capabilities),
-            lanes.outside(&block.providers, input.allowed_provider_mask),
-            if anywhere { 0 } else { unserved },
-            lanes.above(lanes.splat(bounds.risk), lanes.load(&block.risk_ceiling)),
+            lanes.above(lanes.splat(bounds.minimum_quality), lanes.load(&numbers.quality)),
+            bounds.too_slow(lanes, numbers, latency),
+            !all_of(capabilities, input.required_capabilities),
+            lanes.outside(&numbers.providers, input.allowed_provider_mask),
+            !any_of(regions, input.required_region_mask),
+            lanes.above(lanes.splat(bounds.risk), lanes.load(&numbers.risk_ceiling)),
         ]
     }
 
-    /// Those of `models` of which it `holds`.
     #[inline(always)]
-    fn which(&self, models: u32, holds: impl Fn(&KernelModel) -> bool) -> u32 {
-        let ((_, model), rest) = self.lowest(models);
-        let lowest = models & !rest;
-        let held = if holds(model) { lowest } else { 0 };
-        ones(rest)
-            .filter(|index| self.models.get(*index).is_some_and(&holds))
-            .fold(held, |held, index| held | 1 << index)
+    fn candidate(&self, exact: &Narrow, index: usize) -> Candidate {
+        let Row { terms, seat } = self.row(index);
+        let cost = exact.cost(terms);
+        Candidate::new(*seat, Score { cost, utility: exact.utility(terms, cost) })
     }
 
-    /// The first of some models, or nobody, and the others.
+    /// The row of a model, or nobody's.
     #[inline(always)]
-    fn lowest(&self, models: u32) -> ((usize, &KernelModel), u32) {
-        let index = models.trailing_zeros() as usize;
-        let model = self.models.get(index).unwrap_or(&NOBODY);
-        ((index, model), models & models.wrapping_sub(1))
+    fn row(&self, index: usize) -> &Row {
+        let [.., nobody] = &self.rows;
+        self.rows.get(index).unwrap_or(nobody)
     }
 }
 
-/// Those of the eligible who may be among the best two. Signed: below the bar is only who is surely worth less than
-/// two others.
+/// At most 32 models.
 #[inline(always)]
-fn contenders<L: Lanes>(lanes: L, sieved: &Sieved<L::Numbers>) -> u32 {
-    let leaders = lanes.select(sieved.margins, sieved.certain);
-    let bar =
-        lanes.second_largest(leaders, lanes.splat(0)).wrapping_sub(SPREAD.unsigned_abs().into());
-    sieved.eligible & lanes.above(sieved.margins, lanes.splat(bar))
+#[expect(clippy::cast_possible_truncation, reason = "at most 32")]
+const fn count(models: u32) -> u16 {
+    models.count_ones() as u16
+}
+
+pub(super) fn planes(
+    models: &[KernelModel],
+    of_none: u32,
+    set: impl Fn(&KernelModel) -> u64,
+) -> Planes {
+    let mut rows = [0; 64];
+    for (row, model) in rows.iter_mut().zip(models) {
+        *row = set(model);
+    }
+    transpose(&mut rows);
+    let mut planes = [of_none; 65];
+    for (plane, row) in planes.iter_mut().zip(rows) {
+        [*plane, _] = halves(row);
+    }
+    planes
+}
+
+/// Models with every bit of `set`. More than two take a loop.
+#[inline(always)]
+pub(super) fn all_of(planes: &Planes, set: u64) -> u32 {
+    let (first, rest) = lowest(planes, set);
+    let (second, mut rest) = lowest(planes, rest);
+    let mut all = first & second;
+    while rest != 0 {
+        let (next, others) = lowest(planes, rest);
+        (all, rest) = (all & next, others);
+    }
+    all
+}
+
+/// Models with any bit of `set`, all if it has none.
+#[inline(always)]
+pub(super) fn any_of(planes: &Planes, set: u64) -> u32 {
+    let (first, rest) = lowest(planes, set);
+    let (second, mut rest) = lowest(planes, rest);
+    let anyone = if set == 0 { u32::MAX } else { 0 };
+    let mut any = first | second | anyone;
+    while rest != 0 {
+        let (next, others) = lowest(planes, rest);
+        (any, rest) = (any | next, others);
+    }
+    any
+}
+
+/// The plane of the lowest bit of a set, or that of none, and the set of the others.
+#[inline(always)]
+fn lowest(planes: &Planes, set: u64) -> (u32, u64) {
+    let plane = planes.get(set.trailing_zeros() as usize).copied().unwrap_or(0);
+    (plane, set & set.wrapping_sub(1))
 }

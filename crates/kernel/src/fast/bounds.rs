@@ -3,7 +3,7 @@
 use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Summary, top_bits};
 use super::lanes::Lanes;
 use super::scan::ones;
-use crate::{KernelInput, KernelModel};
+use crate::KernelInput;
 
 /// What the columns are compared with.
 #[derive(Clone, Copy)]
@@ -28,19 +28,18 @@ impl Bounds {
             max_latency: top_bits(limit_ms.into(), summary.widths.latency),
             risk: top_bits(input.risk_bps.into(), BPS_WIDTH),
             limit_ms,
-            latency_is_whole: unlimited || summary.widths.latency <= COLUMN_BITS,
+            latency_is_whole: summary.widths.latency <= COLUMN_BITS,
         }
     }
 
-    /// The latency gate. A latency that lost bits and equals the limit's is compared in full; `first` is the
-    /// block's first model.
+    /// The latency gate. A latency that lost bits and equals the limit's is compared in full; `latency_ms` has it for
+    /// the place of a model in the block.
     #[inline(always)]
     pub(crate) fn too_slow<L: Lanes>(
         &self,
         lanes: L,
         block: &Block,
-        models: &[KernelModel],
-        first: usize,
+        latency_ms: impl Fn(usize) -> u32,
     ) -> u32 {
         let limit = lanes.splat(self.max_latency);
         let latency = lanes.load(&block.latency);
@@ -49,9 +48,7 @@ impl Bounds {
             return refused;
         }
         let within = lanes.above(limit, latency);
-        let too_slow = |bit: &usize| {
-            models.get(first + bit).is_some_and(|model| model.p95_latency_ms > self.limit_ms)
-        };
+        let too_slow = |bit: &usize| latency_ms(*bit) > self.limit_ms;
         ones(!(refused | within)).filter(too_slow).fold(refused, |refused, bit| refused | 1 << bit)
     }
 }

@@ -149,17 +149,13 @@ pub(crate) const fn top_bits(value: u64, width: u32) -> u16 {
 
 /// A small catalog, in order.
 pub(crate) fn small<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Box<[Small]> {
-    models.chunks(BLOCK).map(|models| one_block::<L>(models, widths)).collect()
-}
-
-/// A catalog of one block.
-pub(crate) fn one_block<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Small {
-    Small {
+    let small = |models: &[KernelModel]| Small {
         enabled: enabled(models),
         block: block::<L>(models, widths),
         lacking: sets::<L>(models, |model| !model.capabilities),
         regions: sets::<L>(models, |model| model.region_mask),
-    }
+    };
+    models.chunks(BLOCK).map(small).collect()
 }
 
 /// The chunks of a large catalog, in order.
@@ -177,7 +173,7 @@ fn chunk<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Chunk {
     }
 }
 
-fn enabled(models: &[KernelModel]) -> u32 {
+pub(crate) fn enabled(models: &[KernelModel]) -> u32 {
     models.iter().rev().fold(0, |bits, model| bits << 1 | u32::from(model.enabled != 0))
 }
 
@@ -200,7 +196,7 @@ fn planes(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Planes {
 
 /// Bit `j` of row `i` becomes bit `i` of row `j`, by swapping ever smaller squares (Warren, Hacker's
 /// Delight, §7-3).
-fn transpose(rows: &mut [u64; 64]) {
+pub(crate) fn transpose(rows: &mut [u64; 64]) {
     let (mut width, mut mask) = (32_usize, u64::MAX >> 32);
     while width > 0 {
         for group in rows.chunks_exact_mut(2 * width) {
@@ -228,7 +224,7 @@ fn sets<L: Lanes>(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> 
     sets
 }
 
-fn block<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Block {
+pub(crate) fn block<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Block {
     Block {
         quality: column::<L>(models, |m| top_bits(m.quality_bps.into(), BPS_WIDTH)),
         latency: column::<L>(models, |m| top_bits(m.p95_latency_ms.into(), widths.latency)),

@@ -207,7 +207,8 @@ impl<B: Copy + BitAnd<Output = B> + BitOr<Output = B> + Not<Output = B>> Verdict
 /// The estimate of a block.
 #[derive(Clone, Copy)]
 pub(crate) struct Estimate<N> {
-    pub(crate) verdicts: Verdicts<u32>,
+    /// Units of the budget that the cost surely leaves.
+    pub(crate) left: N,
     /// Units that the utility surely exceeds.
     pub(crate) margins: N,
 }
@@ -223,10 +224,23 @@ impl<N: Copy> Estimate<N> {
         let gain = lanes.sub(gain, lanes.splat(scale.deduction));
         let margins = lanes.sub(gain, lanes.add(latency_penalty, cost));
         let left = lanes.sub(lanes.splat(scale.safe_budget), cost);
-        let [near_budget, over_budget] = lanes.negative(left, COST_SLACK + COST_EXCESS);
-        let [not_worthy, worthless] = lanes.negative(margins, SPREAD - 1);
-        let verdicts = Verdicts { over_budget, near_budget, worthless, worthy: !not_worthy };
-        Self { verdicts, margins }
+        Self { left, margins }
+    }
+
+    #[inline(always)]
+    pub(crate) fn verdicts<L: Lanes<Numbers = N>>(&self, lanes: L) -> Verdicts<u32> {
+        let [near_budget, over_budget] = lanes.negative(self.left, COST_SLACK + COST_EXCESS);
+        let [not_worthy, worthless] = lanes.negative(self.margins, SPREAD - 1);
+        Verdicts { over_budget, near_budget, worthless, worthy: !not_worthy }
+    }
+
+    /// What each of `models` has to spare, the less of budget and worth: one unit is enough, and not to be short of
+    /// [`SPREAD`] leaves a doubt. The others have nothing to spare.
+    #[inline(always)]
+    pub(crate) fn slack<L: Lanes<Numbers = N>>(&self, lanes: L, models: u32) -> N {
+        const { assert!(COST_SLACK + COST_EXCESS < SPREAD) };
+        let [_, less] = lanes.sort(lanes.select(self.left, models), self.margins);
+        less
     }
 }
 

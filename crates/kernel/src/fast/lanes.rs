@@ -33,6 +33,39 @@ impl Providers {
     pub(crate) const UNKNOWN: u8 = 0x80;
 }
 
+/// One of the largest numbers of a block and whose it is, in one number, of which the largest's is the smallest: the
+/// complement of the upper ten of its 15 bits, and six bits for the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leader(u16);
+
+impl Leader {
+    /// The bits of the number.
+    const STEPS: u16 = !63;
+    /// Models that can be told apart, more than a block has.
+    pub(crate) const MODELS: usize = 64;
+    /// The model where there is none: all bits are ones.
+    pub(crate) const NOBODY: usize = Self::MODELS - 1;
+
+    /// The model, or [`Leader::NOBODY`].
+    #[inline(always)]
+    pub(crate) fn model(self) -> usize {
+        usize::from(self.0) & Self::NOBODY
+    }
+
+    /// The model's bit, if it is one.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "nobody's bit is not among the lower half")]
+    pub(crate) fn bit(self) -> u32 {
+        (1_u64 << self.model()) as u32
+    }
+
+    /// Its number, less at most 31.
+    #[inline(always)]
+    pub(crate) fn floor(self) -> u16 {
+        (!self.0 & Self::STEPS) >> 1
+    }
+}
+
 /// The operations of a machine.
 pub(crate) trait Lanes: Copy {
     /// A number of each of 32 models, in this machine's registers.
@@ -59,7 +92,7 @@ pub(crate) trait Lanes: Copy {
     fn add(self, a: Self::Numbers, b: Self::Numbers) -> Self::Numbers;
     /// `a − b`, saturating.
     fn sub(self, a: Self::Numbers, b: Self::Numbers) -> Self::Numbers;
-    /// The larger and the smaller of two numbers that are not negative.
+    /// The larger and the smaller of two numbers, signed.
     fn sort(self, a: Self::Numbers, b: Self::Numbers) -> [Self::Numbers; 2];
     /// The numbers of the models whose bit is set; 0 for the others.
     fn select(self, numbers: Self::Numbers, bits: u32) -> Self::Numbers;
@@ -67,6 +100,8 @@ pub(crate) trait Lanes: Copy {
     fn above(self, a: Self::Numbers, b: Self::Numbers) -> u32;
     /// A bit for each model whose number is below 0, and for each whose number is below `-room`.
     fn negative(self, numbers: Self::Numbers, room: i8) -> [u32; 2];
+    /// The two largest of the numbers, none negative, whose slack is positive; as many as there are.
+    fn leaders(self, numbers: Self::Numbers, slack: Self::Numbers) -> [Leader; 2];
     /// A bit for each model whose set has nothing in common with `set`.
     fn disjoint(self, sets: &Sets, set: u64) -> u32;
     /// A bit for each model whose provider has none in `mask`.

@@ -8,7 +8,7 @@ use super::lanes::Lanes;
 use super::tally::{Alive, Count, Leaders};
 use super::words::Words;
 use crate::arithmetic::Arithmetic;
-use crate::decide::{Answer, Candidate, Ranking};
+use crate::decide::{Answer, Candidate, Ranking, Seat};
 use crate::gate::{Score, score_economics};
 use crate::{ALL_PROVIDERS, KernelModel};
 
@@ -20,7 +20,7 @@ pub(crate) struct Scan<'a> {
     bounds: Bounds,
     scale: Scale,
     count: Count,
-    ranking: Ranking<'a>,
+    ranking: Ranking,
     /// A margin that is not above this is that of a model worth less than the second best found so far.
     bar: i16,
 }
@@ -137,10 +137,11 @@ impl<'a> Scan<'a> {
         let mut refused = Words::NONE;
         for number in 0..BLOCKS {
             let Some(block) = blocks.next() else { break };
-            refused.set(
-                number,
-                self.bounds.too_slow(lanes, block, self.models, first + number * BLOCK),
-            );
+            let latency_ms = |bit: usize| {
+                let model = self.models.get(first + number * BLOCK + bit);
+                model.map_or(0, |model| model.p95_latency_ms)
+            };
+            refused.set(number, self.bounds.too_slow(lanes, block, latency_ms));
         }
         refused
     }
@@ -164,10 +165,11 @@ impl<'a> Scan<'a> {
         for (number, margins) in margins.iter_mut().enumerate() {
             let Some(block) = blocks.next() else { break };
             let estimate = Estimate::of(lanes, &self.scale, block);
-            verdicts.over_budget.set(number, estimate.verdicts.over_budget);
-            verdicts.near_budget.set(number, estimate.verdicts.near_budget);
-            verdicts.worthless.set(number, estimate.verdicts.worthless);
-            verdicts.worthy.set(number, estimate.verdicts.worthy);
+            let of_block = estimate.verdicts(lanes);
+            verdicts.over_budget.set(number, of_block.over_budget);
+            verdicts.near_budget.set(number, of_block.near_budget);
+            verdicts.worthless.set(number, of_block.worthless);
+            verdicts.worthy.set(number, of_block.worthy);
             reach.set(number, lanes.above(estimate.margins, bar));
             *margins = estimate.margins;
         }
@@ -224,7 +226,8 @@ impl<'a> Scan<'a> {
             let Some(model) = self.models.get(first + bit) else { continue };
             let cost = self.arithmetic.cost(model);
             let utility = self.arithmetic.utility(model, cost);
-            self.ranking.consider(Candidate::new(first + bit, model, Score { cost, utility }));
+            let seat = Seat::new(first + bit, model);
+            self.ranking.consider(Candidate::new(seat, Score { cost, utility }));
         }
     }
 
@@ -236,7 +239,8 @@ impl<'a> Scan<'a> {
             match score_economics(&self.arithmetic, model) {
                 Ok(score) => {
                     self.count.eligible += 1;
-                    self.ranking.consider(Candidate::new(first + bit, model, score));
+                    let seat = Seat::new(first + bit, model);
+                    self.ranking.consider(Candidate::new(seat, score));
                 }
                 Err(crate::Gate::Budget) => self.count.over_budget += 1,
                 Err(_) => {}

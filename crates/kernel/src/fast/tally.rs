@@ -17,16 +17,6 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// The models of a block that pass all of the gates, in the order of the rules.
-    #[inline(always)]
-    pub(super) fn pass(&mut self, mut alive: u32, refused: [u32; 6]) -> u32 {
-        for (passed, refused) in self.passed.iter_mut().zip(refused) {
-            alive &= !refused;
-            *passed += alive.count_ones();
-        }
-        alive
-    }
-
     /// So many models of a chunk passed each gate and all before it.
     #[inline(always)]
     pub(super) fn add(&mut self, passed: [u32; 6]) {
@@ -41,7 +31,7 @@ impl Count {
         &self,
         params: &PolicyParams,
         input: &KernelInput,
-        ranking: &Ranking<'_>,
+        ranking: &Ranking,
         summary: &Summary,
         models: usize,
     ) -> A {

@@ -1,12 +1,14 @@
 //! The fast path against the reference on every machine and at every bound of its estimates.
 
+use core::cmp::Reverse;
+
 use proptest::prelude::*;
 
 use super::columns::{
     BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Planes, Summary, Widths, chunks, small,
 };
 use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
-use super::lanes::{Column, Lanes, Portable, Providers, Sets, halves};
+use super::lanes::{Column, Lanes, Leader, Portable, Providers, Sets, halves};
 use super::words::Words as Bits;
 use super::*;
 use crate::KernelDecision;
@@ -106,7 +108,7 @@ proptest! {
 
     /// Between requests that are decided together are some that are refused outright or too large for that.
     #[test]
-    fn batches_decide_as_the_reference(seed: u64, size in 1_usize..40, count in 0..3 * TILE) {
+    fn batches_decide_as_the_reference(seed: u64, size in 1_usize..40, count in 0..24_usize) {
         let mut words = Words(seed);
         let Case { mut params, mut models, input } = close(&mut words, size);
         params.hard_risk_limit_bps = 10_000;
@@ -124,6 +126,21 @@ proptest! {
             decisions.rotate_right(count / 2);
             Fast::on(machine, &params, &models).decide_each(&params, &models, &inputs, &mut decisions);
             prop_assert_eq!(&decisions, &expected, "{:?}", machine);
+        }
+    }
+
+    /// Sets of no bit, of one, of two and of more.
+    #[test]
+    fn planes_answer_for_sets(seed: u64, size in 0_usize..=32, bits in 0..6) {
+        let mut words = Words(seed);
+        let models = words.case(size).models;
+        let set = (0..bits).fold(0, |set, _| set | 1_u64 << words.below(64));
+        let offered = block::planes(&models, u32::MAX, |model| model.capabilities);
+        let served = block::planes(&models, 0, |model| model.region_mask);
+        let (all, any) = (block::all_of(&offered, set), block::any_of(&served, set));
+        for (index, model) in models.iter().enumerate() {
+            prop_assert_eq!(all >> index & 1 == 1, model.capabilities & set == set);
+            prop_assert_eq!(any >> index & 1 == 1, set == 0 || model.region_mask & set != 0);
         }
     }
 
@@ -408,6 +425,7 @@ fn mixed(words: &mut Words, input: KernelInput, models: &[KernelModel]) -> Kerne
 }
 
 fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
+    const ASKED_FOR: u32 = 0x5f5f_5f5f;
     let arithmetic = Arithmetic::new(&case.params, &case.input);
     let summary = Summary::of(&case.models);
     let Some(policy) = PolicyScale::new(&case.params, &summary.widths) else { return };
@@ -416,8 +434,10 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
     }
     let scale = Scale::new(&case.input, FixedTerms::of(&arithmetic), &policy);
     let small = &small::<L>(&case.models, &summary.widths)[0];
-    let Estimate { verdicts, margins } = Estimate::of(lanes, &scale, &small.block);
-    let margins = lanes.store(margins);
+    let estimate = Estimate::of(lanes, &scale, &small.block);
+    let verdicts = estimate.verdicts(lanes);
+    let margins = lanes.store(estimate.margins);
+    let slacks = lanes.store(estimate.slack(lanes, ASKED_FOR));
     let unit = 1_i128 << scale.unit;
     for (index, model) in case.models.iter().enumerate() {
         let exact = reference::terms(&case.params, model, &case.input);
@@ -428,6 +448,9 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
         let utility = i128::from(exact.utility_microunits);
         assert!(utility <= 0 || !bit(verdicts.worthless));
         assert!(utility > 0 || !bit(verdicts.worthy));
+        let slack = slacks[L::place(index)].cast_signed();
+        assert!(slack <= 0 || (bit(ASKED_FOR) && !over && utility > 0));
+        assert!(slack > -i16::from(SPREAD) || over || utility <= 0);
         if bit(verdicts.worthy) {
             let margin = i128::from(margins[L::place(index)]);
             assert!(utility > margin * unit);
@@ -478,6 +501,12 @@ fn check_numbers<L: Lanes>(lanes: L, inputs: &Inputs) {
         let expected = wild[model].cast_signed().saturating_sub(other[model].cast_signed());
         assert_eq!(difference[L::place(model)].cast_signed(), expected, "model {model}");
     }
+    let smaller_of_wild = lanes.store(lanes.sort(load(lanes, wild), load(lanes, other))[1]);
+    for model in 0..BLOCK {
+        let expected = wild[model].cast_signed().min(other[model].cast_signed());
+        assert_eq!(smaller_of_wild[L::place(model)].cast_signed(), expected, "model {model}");
+    }
+    check_leaders(lanes, inputs);
     saw(larger, i32::max);
     saw(smaller, i32::min);
     assert_eq!(lanes.store(lanes.splat(a[0])), [a[0]; BLOCK]);
@@ -489,6 +518,28 @@ fn check_numbers<L: Lanes>(lanes: L, inputs: &Inputs) {
     let mut sorted = inputs.numbers.as_flattened().to_vec();
     sorted.sort_unstable();
     assert_eq!(lanes.second_largest(larger, smaller), sorted[2 * BLOCK - 2]);
+}
+
+/// The best two by ten bits and then by position, of those with slack.
+fn check_leaders<L: Lanes>(lanes: L, inputs: &Inputs) {
+    let Inputs { wild: [slack, _], numbers: [numbers, _], bits, .. } = inputs;
+    // Many with slack, few, and nobody.
+    for bits in [u32::MAX, bits & bits >> 7 & bits >> 3, 0] {
+        let slacks = lanes.select(load(lanes, slack), bits);
+        let leaders = lanes.leaders(load(lanes, numbers), slacks);
+        let has = |model: &usize| bits >> model & 1 == 1 && slack[*model].cast_signed() > 0;
+        let mut ranked: Vec<_> = (0..BLOCK).filter(has).collect();
+        ranked.sort_by_key(|model| (Reverse(numbers[*model] >> 5), *model));
+        for (place, leader) in leaders.into_iter().enumerate() {
+            match ranked.get(place) {
+                Some(model) => {
+                    assert_eq!((leader.model(), leader.bit()), (*model, 1 << model));
+                    assert_eq!(leader.floor(), numbers[*model] & !31);
+                }
+                None => assert_eq!((leader.model(), leader.bit()), (Leader::NOBODY, 0)),
+            }
+        }
+    }
 }
 
 fn check_masks<L: Lanes>(lanes: L, inputs: &Inputs) {

@@ -5,7 +5,7 @@ use core::arch::x86_64::{__m128i, __m256i};
 use pulp::bytemuck::cast;
 use pulp::x86::V3;
 
-use super::{Column, Lanes, Providers, Sets, halves};
+use super::{Column, Lanes, Leader, Providers, Sets, halves};
 
 /// The bit of each of eight models in their byte of a mask.
 const BIT: [u8; 32] = {
@@ -26,6 +26,24 @@ const BYTE: [u8; 32] = [
     0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3,
 ];
 
+const fn place(model: usize) -> usize {
+    model / 8 % 2 * 16 + model % 8 + model / 16 * 8
+}
+
+/// The model that has each place.
+const MODELS: Column = {
+    let mut models = [0; 32];
+    let mut model = 0;
+    while model < 32 {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            models[place(model as usize)] = model;
+        }
+        model += 1;
+    }
+    models
+};
+
 /// A bit for each byte that is all ones.
 #[inline(always)]
 #[expect(clippy::cast_sign_loss, reason = "the instruction's 32 bits are a mask, not a number")]
@@ -42,6 +60,31 @@ fn disjoint(lanes: V3, lower: __m256i, low: __m256i, upper: __m256i, high: __m25
     lanes.avx2._mm256_cmpeq_epi32(common, cast([0_u32; 8]))
 }
 
+/// A [`Leader`] of each lane.
+#[inline(always)]
+fn keys(lanes: V3, numbers: __m256i, slack: __m256i, models: __m256i) -> __m256i {
+    let doubled = lanes.avx2._mm256_add_epi16(numbers, numbers);
+    let steps = lanes.avx2._mm256_andnot_si256(doubled, cast([Leader::STEPS; 16]));
+    let nobody = lanes.avx2._mm256_cmpgt_epi16(cast([1_u16; 16]), slack);
+    lanes.avx2._mm256_or_si256(lanes.avx2._mm256_or_si256(steps, models), nobody)
+}
+
+/// The two smallest. Lanes are folded in pairs of smallest and next, to eight; then an instruction finds the smallest of
+/// all, and where that was, its lane's next comes up. No two are equal, but for those of nobody.
+#[inline(always)]
+pub(super) fn two_least(lanes: V3, [a, b]: [__m256i; 2]) -> [Leader; 2] {
+    let [c, d]: [__m128i; 2] = cast(lanes.avx2._mm256_min_epu16(a, b));
+    let [e, f]: [__m128i; 2] = cast(lanes.avx2._mm256_max_epu16(a, b));
+    let (sse2, sse4_1) = (lanes.sse2, lanes.sse4_1);
+    let least = sse4_1._mm_min_epu16(c, d);
+    let next = sse4_1._mm_min_epu16(sse4_1._mm_max_epu16(c, d), sse4_1._mm_min_epu16(e, f));
+    let first = sse4_1._mm_minpos_epu16(least);
+    let here = sse2._mm_cmpeq_epi16(least, lanes.avx2._mm_broadcastw_epi16(first));
+    let second = sse4_1._mm_minpos_epu16(sse4_1._mm_blendv_epi8(least, next, here));
+    let ([first, ..], [second, ..]): ([u16; 8], [u16; 8]) = (cast(first), cast(second));
+    [Leader(first), Leader(second)]
+}
+
 impl Lanes for V3 {
     type Numbers = [__m256i; 2];
 
@@ -49,7 +92,7 @@ impl Lanes for V3 {
     /// out in the models' own.
     #[inline(always)]
     fn place(model: usize) -> usize {
-        model / 8 % 2 * 16 + model % 8 + model / 16 * 8
+        place(model)
     }
 
     /// As [`Lanes::place`], of registers of eight: what packing four of them takes in turn.
@@ -132,6 +175,12 @@ impl Lanes for V3 {
         let low = self.avx2._mm256_packs_epi32(a, b);
         let high = self.avx2._mm256_packs_epi32(c, d);
         bits(self, self.avx2._mm256_packs_epi16(low, high))
+    }
+
+    #[inline(always)]
+    fn leaders(self, [a, b]: [__m256i; 2], [c, d]: [__m256i; 2]) -> [Leader; 2] {
+        let [low, high]: [__m256i; 2] = cast(MODELS);
+        two_least(self, [keys(self, a, c, low), keys(self, b, d, high)])
     }
 
     /// A shuffle is a look-up in sixteen bytes, here the mask twice; an index above 127 finds 0.

@@ -6,7 +6,14 @@ use core::arch::x86_64::__m512i;
 use pulp::bytemuck::cast;
 use pulp::x86::{V3, V4};
 
-use super::{Column, Lanes, Providers, Sets, halves};
+use super::avx2::two_least;
+use super::{Column, Lanes, Leader, Providers, Sets, halves};
+
+/// The model that has each place.
+const MODELS: Column = [
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+    26, 27, 28, 29, 30, 31,
+];
 
 impl Lanes for V4 {
     type Numbers = __m512i;
@@ -73,6 +80,17 @@ impl Lanes for V4 {
         let second = avx512._mm512_testn_epi32_mask(b, low);
         let second = avx512._mm512_mask_testn_epi32_mask(second, d, high);
         u32::from(first) | u32::from(second) << 16
+    }
+
+    #[inline(always)]
+    fn leaders(self, numbers: __m512i, slack: __m512i) -> [Leader; 2] {
+        let (avx512, lanes) = (self.avx512f, self.avx512bw);
+        let doubled = lanes._mm512_add_epi16(numbers, numbers);
+        let steps = avx512._mm512_andnot_si512(doubled, cast([Leader::STEPS; 32]));
+        let keys = avx512._mm512_or_si512(steps, cast(MODELS));
+        let nobody = lanes._mm512_cmpgt_epi16_mask(cast([1_u16; 32]), slack);
+        let keys = lanes._mm512_mask_mov_epi16(keys, nobody, cast([u16::MAX; 32]));
+        two_least(*self, cast(keys))
     }
 
     /// A shuffle is a look-up in sixteen bytes, here the mask twice; an index above 127 finds 0.

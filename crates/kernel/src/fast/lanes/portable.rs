@@ -1,6 +1,6 @@
 //! Any machine: arrays, which the compiler turns into whatever vectors the target has.
 
-use super::{Column, Lanes, Providers, Sets, halves};
+use super::{Column, Lanes, Leader, Providers, Sets, halves};
 
 /// Plain Rust.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,9 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn sort(self, a: Column, b: Column) -> [Column; 2] {
-        [zip(a, b, u16::max), zip(a, b, u16::min)]
+        let larger = |a: u16, b: u16| a.cast_signed().max(b.cast_signed()).cast_unsigned();
+        let smaller = |a: u16, b: u16| a.cast_signed().min(b.cast_signed()).cast_unsigned();
+        [zip(a, b, larger), zip(a, b, smaller)]
     }
 
     #[inline(always)]
@@ -83,6 +85,21 @@ impl Lanes for Portable {
         let below =
             |least: i16| bits(numbers.into_iter().map(|number| number.cast_signed() < least));
         [below(0), below(-i16::from(room))]
+    }
+
+    #[inline(always)]
+    fn leaders(self, numbers: Column, slack: Column) -> [Leader; 2] {
+        let mut two_least = [u16::MAX; 2];
+        for ((number, slack), model) in numbers.into_iter().zip(slack).zip(0..) {
+            let key = if slack.cast_signed() > 0 {
+                !(number << 1) & Leader::STEPS | model
+            } else {
+                u16::MAX
+            };
+            let [first, second] = two_least;
+            two_least = [first.min(key), second.min(first.max(key))];
+        }
+        two_least.map(Leader)
     }
 
     #[inline(always)]
