@@ -100,12 +100,12 @@ fn found(directory: &Path, round: u64) -> Outcome {
         thousands(report.checkpoint_sequence),
         thousands(report.operations_replayed)
     );
-    println!("  still on hold  {} holds, {}", report.open_holds.len(), usd(held, 6));
+    println!("  still on hold  {} holds, {}", report.open_holds.len(), usd(held, 8));
     // Nothing is refunded by itself. The deadlines are; here their time has come.
     let expire = LedgerOperation::Expire { now: start_of(round + 1) - 1 };
     if let Ok(Applied::Expired(expired)) = ledger.apply(&expire)? {
         let returned: i64 = expired.iter().map(|hold| hold.amount_microcents).sum();
-        println!("  expired        {} of them, {} given back", expired.len(), usd(returned, 6));
+        println!("  expired        {} of them, {} given back", expired.len(), usd(returned, 8));
     }
     Ok(())
 }
@@ -282,7 +282,7 @@ fn print_table(state: &LedgerState) {
     let row = |tenant: &TenantState| {
         let team = tenant.parent_id.is_some() && !tenant.tenant_id.contains('/');
         let indent = if team { "  " } else { "" };
-        let amount = |microcents| usd(microcents, 6);
+        let amount = |microcents| usd(microcents, 8);
         let (spent, granted) = (tenant.committed_microcents, tenant.initial_microcents);
         vec![
             format!("{indent}{}", tenant.tenant_id),
