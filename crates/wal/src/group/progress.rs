@@ -2,7 +2,7 @@
 //! holds nobody up.
 
 use super::Goal;
-use crate::primitive::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait, yield_now};
+use crate::primitive::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 
 /// Changed under the writer's lock, except for `ended`.
 #[derive(Debug)]
@@ -89,8 +89,6 @@ impl Progress {
 
     /// Sleeps until more leads are over than `ended`, which was read before `is_led` was.
     pub(super) fn sleep(&self, ended: u64) {
-        // Callers that were woken together chain first and sleep then: the next group is whole sooner.
-        yield_now();
         let mut sleepers = lock(&self.sleepers);
         while self.ended() == ended {
             sleepers = wait(&self.signal, sleepers);
