@@ -1,5 +1,6 @@
 //! Writing the log against the published crate and against bare loops:
-//! `cargo bench --manifest-path compare/Cargo.toml --bench wal [PART]...`.
+//! `cargo bench --manifest-path compare/Cargo.toml --bench wal [PART]... [room]`; with `room`, our durable appends have
+//! 1 MiB of it made ahead.
 
 use std::{
     fs::File,
@@ -28,9 +29,18 @@ fn main() {
         ("durable-async", durable_async),
     ];
     for (name, part) in parts {
-        if wanted.is_empty() || wanted.iter().any(|it| it == name) {
+        if wanted.iter().all(|it| it == "room") || wanted.iter().any(|it| it == name) {
             part();
         }
+    }
+}
+
+/// With room, if it was asked for.
+fn with_room(options: WalOptions) -> WalOptions {
+    if std::env::args().any(|argument| argument == "room") {
+        options.room_bytes(1 << 20)
+    } else {
+        options
     }
 }
 
@@ -128,7 +138,11 @@ fn durable_one() {
         ROUNDS,
         || {
             let directory = tempfile::tempdir().unwrap();
-            let log = WalWriter::<&str>::open(&directory.path().join("log")).unwrap();
+            let log = WalWriter::<&str>::open_with(
+                &directory.path().join("log"),
+                &with_room(WalOptions::new()),
+            )
+            .unwrap();
             timed(|| (0..entries).for_each(|_| drop(log.append_durable(&payload).unwrap())))
         },
         || bare_loop(&vec![PAYLOAD + 190; entries as usize]),
@@ -165,7 +179,11 @@ fn durable_many() {
         3,
         || {
             let directory = tempfile::tempdir().unwrap();
-            let log = WalWriter::<&str>::open(&directory.path().join("log")).unwrap();
+            let log = WalWriter::<&str>::open_with(
+                &directory.path().join("log"),
+                &with_room(WalOptions::new()),
+            )
+            .unwrap();
             callers(each, || drop(log.append_durable(&payload).unwrap()))
         },
         || {
@@ -187,7 +205,7 @@ fn durable_many() {
         || {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("log");
-            let log = WalWriter::<&str>::open_with(&path, &groups.options()).unwrap();
+            let log = WalWriter::<&str>::open_with(&path, &with_room(groups.options())).unwrap();
             callers(each, || drop(log.append_durable(&payload).unwrap()))
         },
         || bare_loop(&groups.seen()),
@@ -212,14 +230,14 @@ fn durable_async() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let (mine, other) = medians(
         3,
-        || runtime.block_on(our_async(&payload, each, &WalOptions::new())),
+        || runtime.block_on(our_async(&payload, each, &with_room(WalOptions::new()))),
         || runtime.block_on(their_async(&payload, each / 10)) * 10,
     );
     report("durable append, 64 tasks, against the published crate", entries, mine, other);
     let groups = Groups::default();
     let (mine, bare) = medians(
         ROUNDS,
-        || runtime.block_on(our_async(&payload, each, &groups.options())),
+        || runtime.block_on(our_async(&payload, each, &with_room(groups.options()))),
         || bare_loop(&groups.seen()),
     );
     let name = "  against a bare loop of the same groups";

@@ -2,7 +2,8 @@
 //! slower: every sync, of the ledger and of the loops it is held against, then takes a stated time more, as on a volume
 //! behind a network.
 //!
-//! `cargo bench -p calybris-persist --features async --bench durable [EXTRA_MICROSECONDS]...`, all of them without any.
+//! `cargo bench -p calybris-persist --features async --bench durable [EXTRA_MICROSECONDS]... [room]`, all of them without
+//! any; with `room`, the ledger's log has 1 MiB of it made ahead.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -120,7 +121,8 @@ fn bare(folder: &Path, extra: Duration, sync: impl Fn(&File) -> io::Result<()>) 
 fn measure(folder: &Path, extra: Duration, callers: usize, run: impl FnOnce(&Run)) -> [u64; 2] {
     let directory = folder.join("ledger");
     let slow = Slow { extra, syncs: Arc::default() };
-    let options = DurableOptions::new().storage(Arc::new(slow.clone()));
+    let room_bytes = if std::env::args().any(|it| it == "room") { 1 << 20 } else { 0 };
+    let options = DurableOptions::new().storage(Arc::new(slow.clone())).room_bytes(room_bytes);
     let ledger = Arc::new(DurableLedger::open_with(&directory, options).unwrap());
     let opening = (0..callers).map(|caller| {
         let (tenant, initial_microcents) = (format!("tenant-{caller}"), i64::MAX / 128);
@@ -135,6 +137,7 @@ fn measure(folder: &Path, extra: Duration, callers: usize, run: impl FnOnce(&Run
     run(&whole);
     let (count, elapsed) = (whole.count.load(Ordering::Relaxed), start.elapsed());
     let per_sync = 10 * count / slow.syncs.load(Ordering::Relaxed).max(1);
+    drop(whole);
     let segments = std::fs::read_dir(directory.join("log")).unwrap();
     let lines = segments.map(|it| it.unwrap()).filter(|it| {
         let name = it.file_name();
@@ -143,7 +146,6 @@ fn measure(folder: &Path, extra: Duration, callers: usize, run: impl FnOnce(&Run
     let bytes: u64 = lines.map(|it| it.metadata().unwrap().len()).sum();
     let record = usize::try_from(bytes / (count + callers as u64)).unwrap();
     assert!(record.abs_diff(RECORD_BYTES) < 40, "a record has {record} bytes, not {RECORD_BYTES}");
-    drop(whole);
     std::fs::remove_dir_all(directory).unwrap();
     [rate(count, elapsed), per_sync]
 }

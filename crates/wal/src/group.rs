@@ -214,7 +214,7 @@ impl Drop for GroupCommit {
     fn drop(&mut self) {
         let sequence = self.head().sequence;
         let _ = self.reach(Goal::Written(sequence));
-        let _ = self.output.take().sync_head_file();
+        let _ = self.output.take().close();
     }
 }
 

@@ -164,7 +164,12 @@ impl WalOpening {
         let scanned = &finding.walked.scanned;
         let (head, mut end, bytes) = (scanned.head, scanned.end, scanned.bytes);
         match report.verdict {
-            Verdict::Open | Verdict::Refuse => {}
+            Verdict::Refuse => {}
+            // Room for entries, which a writer that was stopped did not use up.
+            Verdict::Open if bytes > end => {
+                file.set_len(end).map_err(WalError::io("cut the room of", last))?;
+            }
+            Verdict::Open => {}
             Verdict::EndLine => {
                 file.write_at(b"\n", end).map_err(WalError::io("end the last line of", last))?;
                 end += 1;
@@ -203,7 +208,8 @@ impl WalOpening {
             }
         }
         sync(directory_of(&path))?;
-        let output = Output::new(last.clone(), file, head_file, durable, rotation);
+        let output =
+            Output::new(last.clone(), file, head_file, durable, options.room_bytes, rotation);
         Ok((GroupCommit::new(path, output, key, options.buffer_bytes), report))
     }
 }

@@ -9,6 +9,9 @@ use crate::chain::Head;
 use crate::error::WalError;
 use crate::storage::{Files, Storage};
 
+/// Room is written at once, from memory.
+const MAX_ROOM_BYTES: u64 = 64 << 20;
+
 /// How a log is opened for writing: unkeyed, unsynced, unbuffered and on real files unless said otherwise.
 ///
 /// ```
@@ -29,6 +32,7 @@ pub struct WalOptions {
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) sync_on_append: bool,
     pub(crate) buffer_bytes: usize,
+    pub(crate) room_bytes: u64,
     pub(crate) anchor: Option<WalAnchor>,
     pub(crate) after: Option<WalAnchor>,
     pub(crate) segment_bytes: Option<u64>,
@@ -44,6 +48,7 @@ impl WalOptions {
             key: None,
             sync_on_append: false,
             buffer_bytes: 0,
+            room_bytes: 0,
             anchor: None,
             after: None,
             segment_bytes: None,
@@ -71,6 +76,34 @@ impl WalOptions {
     #[must_use]
     pub fn buffer_bytes(mut self, buffer_bytes: usize) -> Self {
         self.buffer_bytes = buffer_bytes;
+        self
+    }
+
+    /// Makes room ahead: a sync that has used up what there is puts this many bytes of blank lines on the disk, and the
+    /// next groups are written over them. A sync waits for less when the file does not become longer: 1 MiB is
+    /// plenty, 64 MiB the most. 0, the default, makes none.
+    ///
+    /// Readers of this format skip blank lines, and closing the log or going on to the next segment cuts off what is
+    /// left. But whoever follows the file by its length, as `tail -f` and what ships logs elsewhere do, takes
+    /// the room for the end, and never comes back for what is written there: leave it at 0 for them.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("log");
+    /// use calybris_wal::{WalError, WalOptions, WalWriter, verify_wal_with};
+    ///
+    /// let options = WalOptions::new().room_bytes(4_096);
+    /// let log = WalWriter::<u32>::open_with(&path, &options)?;
+    /// log.append_durable(7)?;
+    /// assert!(std::fs::metadata(&path).unwrap().len() > 4_096);
+    /// assert_eq!(verify_wal_with(&path, &options, None)?.sequence, 1);
+    /// drop(log);
+    /// assert!(std::fs::metadata(&path).unwrap().len() < 512);
+    /// # Ok::<(), WalError>(())
+    /// ```
+    #[must_use]
+    pub fn room_bytes(mut self, room_bytes: u64) -> Self {
+        self.room_bytes = room_bytes.min(MAX_ROOM_BYTES);
         self
     }
 
@@ -140,6 +173,7 @@ impl std::fmt::Debug for WalOptions {
             .field("keyed", &self.key.is_some())
             .field("sync_on_append", &self.sync_on_append)
             .field("buffer_bytes", &self.buffer_bytes)
+            .field("room_bytes", &self.room_bytes)
             .field("anchor", &self.anchor)
             .field("after", &self.after)
             .field("segment_bytes", &self.segment_bytes)

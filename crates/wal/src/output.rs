@@ -1,5 +1,6 @@
 //! The file that groups of entries go to, and the head file beside it; in a directory, one after another.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,8 +21,12 @@ pub(crate) struct Output {
     head_file: HeadFile,
     /// What the operating system has: the last entry, and the file's length after it.
     written: Durable,
-    /// The file's length at the last sync.
+    /// Of them, what the last sync covered.
     durable_bytes: u64,
+    /// The file's length: what follows `written` is room, blank lines.
+    file_bytes: u64,
+    /// How much room is made at once.
+    room_bytes: u64,
     /// Of a directory.
     rotation: Option<Rotation>,
 }
@@ -44,9 +49,11 @@ impl Output {
         file: Box<dyn StorageFile>,
         head_file: HeadFile,
         durable: Durable,
+        room_bytes: u64,
         rotation: Option<Rotation>,
     ) -> Self {
-        Self { path, file, head_file, written: durable, durable_bytes: durable.bytes, rotation }
+        let (written, durable_bytes, file_bytes) = (durable, durable.bytes, durable.bytes);
+        Self { path, file, head_file, written, durable_bytes, file_bytes, room_bytes, rotation }
     }
 
     /// The last entry that was written.
@@ -67,32 +74,74 @@ impl Output {
         key: Option<&ChainKey>,
     ) -> Result<(), WalError> {
         self.check_place()?;
-        self.make_room(group.len() as u64, key)?;
+        self.rotate(group.len() as u64, key)?;
         let offset = self.written.bytes;
         if !group.is_empty()
             && let Err(error) = self.file.write_at(group, offset)
         {
-            let _ = self.file.set_len(offset);
+            let _ = self.cut(offset);
             return Err(WalError::io("write", &self.path)(error));
         }
         self.written = Durable { head, bytes: offset.saturating_add(group.len() as u64) };
-        if sync { self.sync(key) } else { Ok(()) }
+        self.file_bytes = self.file_bytes.max(self.written.bytes);
+        if sync {
+            self.make_room()?;
+            self.sync(key)?;
+        }
+        Ok(())
     }
 
-    /// Begins the next segment, if this one has no room for as many bytes.
+    /// Fills the file up with blank lines where the next groups go, once it has none left.
+    ///
+    /// A sync of a file that has become longer waits for the file system's own records, one of bytes written over
+    /// does not. Room is for speed only: a disk that has no space for it gives none, and who writes more between
+    /// two syncs needs none.
+    fn make_room(&mut self) -> Result<(), WalError> {
+        let start = self.written.bytes;
+        let limit = self.rotation.as_ref().map_or(u64::MAX, |rotation| rotation.segment_bytes);
+        let room = self.room_bytes.min(limit.saturating_sub(start));
+        if room == 0 || self.file_bytes > start || start - self.durable_bytes > self.room_bytes {
+            return Ok(());
+        }
+        let blank = vec![b'\n'; usize::try_from(room).unwrap_or(0)];
+        if self.file.write_at(&blank, start).is_ok() {
+            self.file_bytes = start.saturating_add(room);
+            return Ok(());
+        }
+        self.room_bytes = 0;
+        self.cut(start).map_err(WalError::io("cut the room of", &self.path))
+    }
+
+    /// Cuts the file at an offset.
+    fn cut(&mut self, offset: u64) -> io::Result<()> {
+        self.file.set_len(offset)?;
+        self.file_bytes = offset;
+        Ok(())
+    }
+
+    /// Gives back what room is left; whether there was any.
+    fn cut_room(&mut self) -> Result<bool, WalError> {
+        let has_room = self.file_bytes > self.written.bytes;
+        if has_room {
+            self.cut(self.written.bytes).map_err(WalError::io("cut the room of", &self.path))?;
+        }
+        Ok(has_room)
+    }
+
+    /// Begins the next segment, if this one is too long for as many bytes more.
     ///
     /// The one before is sealed first: whole, durable and recorded as such, so that nothing but the last
     /// segment of a directory can have a tail.
-    fn make_room(&mut self, bytes: u64, key: Option<&ChainKey>) -> Result<(), WalError> {
-        let has_room = |limit: u64| {
+    fn rotate(&mut self, bytes: u64, key: Option<&ChainKey>) -> Result<(), WalError> {
+        let fits = |limit: u64| {
             bytes == 0
                 || self.written.bytes == 0
                 || self.written.bytes.saturating_add(bytes) <= limit
         };
-        if self.rotation.as_ref().is_none_or(|rotation| has_room(rotation.segment_bytes)) {
+        if self.rotation.as_ref().is_none_or(|rotation| fits(rotation.segment_bytes)) {
             return Ok(());
         }
-        if self.written.bytes > self.durable_bytes {
+        if self.cut_room()? || self.written.bytes > self.durable_bytes {
             self.sync(key)?;
         }
         self.check_lock()?;
@@ -101,7 +150,7 @@ impl Output {
             let file = storage.open_write(&path).map_err(WalError::io("create", &path))?;
             storage.sync_directory(directory).map_err(WalError::io("sync", directory))?;
             (self.path, self.file) = (path, file);
-            (self.written.bytes, self.durable_bytes) = (0, 0);
+            (self.written.bytes, self.durable_bytes, self.file_bytes) = (0, 0, 0);
             self.check_place()?;
             observe::rotated(&self.path);
         }
@@ -112,7 +161,7 @@ impl Output {
     fn sync(&mut self, key: Option<&ChainKey>) -> Result<(), WalError> {
         let _span = observe::sync(&self.path);
         if let Err(error) = self.file.sync() {
-            let _ = self.file.set_len(self.durable_bytes);
+            let _ = self.cut(self.durable_bytes);
             return Err(WalError::io("sync", &self.path)(error));
         }
         self.durable_bytes = self.written.bytes;
@@ -120,9 +169,12 @@ impl Output {
         self.head_file.record(self.written, key)
     }
 
-    /// Makes what the head file says outlive the machine.
-    pub(crate) fn sync_head_file(&mut self) -> Result<(), WalError> {
-        self.head_file.sync()
+    /// Leaves a file that ends with its last entry, if it is still the one that was opened, and makes what the head
+    /// file says outlive the machine.
+    pub(crate) fn close(&mut self) -> Result<(), WalError> {
+        let cut = self.check_place().and_then(|()| self.cut_room());
+        self.head_file.sync()?;
+        cut.map(drop)
     }
 
     /// Whether the lock of a directory is still where others look for it.
@@ -138,7 +190,7 @@ impl Output {
 
     /// Whether the file is still the one that was opened, as long as it was left.
     fn check_place(&self) -> Result<(), WalError> {
-        let (path, left) = (&self.path, self.written.bytes);
+        let (path, left) = (&self.path, self.file_bytes);
         let displaced = |reason| Err(WalError::Displaced { path: path.clone(), reason });
         match self.file.len_at(path).map_err(WalError::io("look up", path))? {
             Some(found) if found == left => Ok(()),

@@ -301,7 +301,7 @@ pub(crate) fn scan<'v>(
         sequence: head.sequence,
         last_hash: head.hash,
         segments: segments.sealed.len() as u64 + 1,
-        bytes: bytes_before + scanned.bytes,
+        bytes: bytes_before + scanned.end,
     })
 }
 

@@ -29,7 +29,8 @@ pub enum Tail {
     Torn,
     /// Nothing, or the beginning of the entry that is due, and then NULs to the end of the file.
     Nul,
-    /// A line with NULs up to a sector's end, and then more: sectors that were never written.
+    /// Nothing, or the beginning of the entry that is due, and then NULs or room (newlines) up to a sector's end: sectors
+    /// that were never written. Or room up to the end of the file.
     Hole,
     /// Anything else.
     Damaged,
@@ -117,7 +118,7 @@ pub struct WalReport {
     pub sequence: u64,
     /// The hash of the last of them.
     pub last_hash: ChainHash,
-    /// Bytes of the prefix.
+    /// Bytes of the prefix, without blank lines after its last entry.
     pub bytes: u64,
     /// The last sequence the head file says was acknowledged as durable; none without a head file.
     pub durable_sequence: Option<u64>,

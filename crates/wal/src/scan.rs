@@ -67,12 +67,14 @@ pub(crate) struct Scan<'a, 'v> {
 pub(crate) struct Scanned {
     /// After the last entry that holds.
     pub(crate) head: Head,
-    /// Where that entry's line ends, blank lines after it included.
+    /// Where that entry's line ends.
     pub(crate) end: u64,
-    /// Whether the last line of the prefix has its newline.
+    /// Whether that line has its newline.
     pub(crate) terminated: bool,
-    /// Lines of the prefix, blank ones included.
+    /// Lines up to there, blank ones included.
     pub(crate) lines: u64,
+    /// Blank lines that follow.
+    blank: u64,
     /// How much of the file was looked at.
     pub(crate) bytes: u64,
     /// What is wrong with the line that follows the prefix, none at the end of the file.
@@ -81,13 +83,15 @@ pub(crate) struct Scanned {
 
 /// The lines that start in one chunk, verified among themselves.
 struct Chunk<'v> {
-    /// The first entry's sequence and what it says it follows; its line among the chunk's, and its offset.
+    /// The first entry's sequence and what it says it follows; the lines before it, and its offset.
     first: Option<(u64, ChainHash, u64, u64)>,
     /// After the last entry that holds.
     head: Option<Head>,
+    /// As in [`Scanned`], of the chunk.
     end: u64,
     terminated: bool,
     lines: u64,
+    blank: u64,
     /// The line that does not hold: its offset and fault.
     broken: Option<(u64, Fault)>,
     /// What was made of the entries that hold.
@@ -107,8 +111,7 @@ impl<'v> Scan<'_, 'v> {
     ) -> Result<Scanned, WalError> {
         let bytes = self.bytes;
         let chunks = bytes.div_ceil(self.chunk_bytes());
-        let mut found =
-            Scanned { head: self.start, end: 0, terminated: true, lines: 0, bytes, broken: None };
+        let mut found = Scanned { bytes, ..Scanned::nothing(self.start) };
         let mut progress = progress;
         let mut join = |index: u64, chunk: Chunk<'v>| {
             found.join(self.path, chunk);
@@ -216,31 +219,34 @@ impl<'v> Scan<'_, 'v> {
                     break;
                 }
             };
-            if !line::is_blank(raw.bytes) {
-                let outcome = line::parse(raw.bytes).and_then(|line| {
-                    let (previous, head) = chunk.follow(&line, raw.offset, self.key)?;
-                    head.check(self.anchors)?;
-                    if let Some(visit) = &mut chunk.visit {
-                        visit.entry(&VerifiedEntry {
-                            sequence: head.sequence,
-                            previous_hash: &previous.hash,
-                            entry_hash: &head.hash,
-                            data: line.data,
-                            record: line.record.as_ref(),
-                            path: self.path,
-                            offset: raw.offset,
-                        })?;
-                    }
-                    chunk.head = Some(head);
-                    Ok(())
-                });
-                if let Err(fault) = outcome {
-                    chunk.broken = Some((raw.offset, fault));
-                    break;
+            if line::is_blank(raw.bytes) {
+                chunk.blank += 1;
+                continue;
+            }
+            let outcome = line::parse(raw.bytes).and_then(|line| {
+                let (previous, head) = chunk.follow(&line, raw.offset, self.key)?;
+                head.check(self.anchors)?;
+                if let Some(visit) = &mut chunk.visit {
+                    visit.entry(&VerifiedEntry {
+                        sequence: head.sequence,
+                        previous_hash: &previous.hash,
+                        entry_hash: &head.hash,
+                        data: line.data,
+                        record: line.record.as_ref(),
+                        path: self.path,
+                        offset: raw.offset,
+                    })?;
                 }
+                chunk.head = Some(head);
+                Ok(())
+            });
+            if let Err(fault) = outcome {
+                chunk.broken = Some((raw.offset, fault));
+                break;
             }
             (chunk.end, chunk.terminated) = (raw.end(), raw.terminated);
-            chunk.lines += 1;
+            chunk.lines += chunk.blank + 1;
+            chunk.blank = 0;
         }
         Ok(chunk)
     }
@@ -249,7 +255,7 @@ impl<'v> Scan<'_, 'v> {
 impl<'v> Chunk<'v> {
     fn new(start: u64, visit: Option<Box<dyn Visit + 'v>>) -> Self {
         let (first, head, broken) = (None, None, None);
-        Self { first, head, end: start, terminated: true, lines: 0, broken, visit }
+        Self { first, head, end: start, terminated: true, lines: 0, blank: 0, broken, visit }
     }
 
     /// The heads before and after `line`; the chunk's first entry is believed in what it says it follows.
@@ -263,7 +269,7 @@ impl<'v> Chunk<'v> {
             Some(head) => head,
             None => {
                 let hash = hash_of(line.previous_hash, "a previous_hash")?;
-                self.first = Some((line.sequence, hash, self.lines, offset));
+                self.first = Some((line.sequence, hash, self.blank, offset));
                 Head { sequence: line.sequence.wrapping_sub(1), hash }
             }
         };
@@ -272,10 +278,15 @@ impl<'v> Chunk<'v> {
 }
 
 impl Scanned {
+    /// Before anything was looked at.
+    fn nothing(start: Head) -> Self {
+        let (lines, blank) = (0, 0);
+        Self { head: start, end: 0, terminated: true, lines, blank, bytes: 0, broken: None }
+    }
+
     /// Of a file that cannot be what follows `head`.
     pub(crate) fn refused(head: Head, place: Place, fault: Fault) -> Self {
-        let broken = Some((place.into(), fault));
-        Self { head, end: 0, terminated: true, lines: 0, bytes: 0, broken }
+        Self { broken: Some((place.into(), fault)), ..Self::nothing(head) }
     }
 
     /// Continues with the next chunk, if its first entry follows.
@@ -287,22 +298,21 @@ impl Scanned {
         if let Some((sequence, previous, lines_before, offset)) = chunk.first
             && let Err(fault) = self.head.is_followed_by(sequence, &previous)
         {
-            // Blank lines before it are part of the prefix.
-            self.lines += lines_before;
-            self.end = offset;
-            self.broken = Some((place(self.lines, offset, self.head), fault));
+            self.blank += lines_before;
+            self.broken = Some((place(self.lines + self.blank, offset, self.head), fault));
             return;
         }
         if let Some(visit) = chunk.visit {
             visit.joined();
         }
-        self.head = chunk.head.unwrap_or(self.head);
-        self.lines += chunk.lines;
-        if chunk.lines > 0 {
-            (self.end, self.terminated) = (chunk.end, chunk.terminated);
+        if let Some(head) = chunk.head {
+            (self.head, self.end, self.terminated) = (head, chunk.end, chunk.terminated);
+            self.lines += self.blank + chunk.lines;
+            self.blank = 0;
         }
-        self.broken =
-            chunk.broken.map(|(offset, fault)| (place(self.lines, offset, self.head), fault));
+        self.blank += chunk.blank;
+        let lines = self.lines + self.blank;
+        self.broken = chunk.broken.map(|(offset, fault)| (place(lines, offset, self.head), fault));
     }
 }
 

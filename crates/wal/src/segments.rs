@@ -315,34 +315,47 @@ impl Segment {
 /// How long a file that ends inside a line is watched for the rest of it.
 const WATCHED: (u32, Duration) = (20, Duration::from_millis(1));
 
-/// The length of a file somebody may be writing to: when it ends inside a line and changes, that line is not
-/// counted; when it does not change, nobody is writing, and the line is as it was left.
+/// The length of a file somebody may be writing to, without room: when what is written ends inside a line, or before room,
+/// and changes, a last line that is not whole is not counted; when it does not change, nobody is writing, and the line is
+/// as it was left.
 fn settled_length(file: &dyn StorageFile) -> io::Result<u64> {
     let length = file.len()?;
-    let mut last = [0];
-    if length == 0 || (file.read_at(&mut last, length - 1)? == 1 && last == *b"\n") {
+    let end = written_end(file, length)?;
+    if end == length && ends_line(file, end)? {
         return Ok(length);
     }
     for _ in 0..WATCHED.0 {
         thread::sleep(WATCHED.1);
-        let now = file.len()?;
-        if now != length {
-            return whole_lines(file, now.min(length));
+        let now = written_end(file, file.len()?)?;
+        if now != end {
+            return last_end(file, now.min(end), |byte| byte == b'\n');
         }
     }
-    Ok(length)
+    Ok(end)
 }
 
-/// The end of the last line that ends before `length`.
-fn whole_lines(file: &dyn StorageFile, length: u64) -> io::Result<u64> {
-    let (mut end, mut buffer) = (length, [0; 4 << 10]);
+/// Where the last line that is not empty ends, its newline included.
+fn written_end(file: &dyn StorageFile, length: u64) -> io::Result<u64> {
+    let end = last_end(file, length, |byte| byte != b'\n')?;
+    Ok(if ends_line(file, end + 1)? { end + 1 } else { end })
+}
+
+/// Whether the byte before `end` is a newline.
+fn ends_line(file: &dyn StorageFile, end: u64) -> io::Result<bool> {
+    let mut last = [0];
+    Ok(end == 0 || (file.read_at(&mut last, end - 1)? == 1 && last == *b"\n"))
+}
+
+/// After the last byte before `length` that `is_it`.
+fn last_end(file: &dyn StorageFile, length: u64, is_it: fn(u8) -> bool) -> io::Result<u64> {
+    let (mut end, mut buffer) = (length, vec![0; 16 << 10]);
     while end > 0 {
         let start = end.saturating_sub(buffer.len() as u64);
         let wanted = usize::try_from(end - start).unwrap_or(buffer.len());
-        let room = buffer.get_mut(..wanted).unwrap_or_default();
-        let count = file.read_at(room, start)?;
+        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        let count = file.read_at(part, start)?;
         let block = buffer.get(..count).unwrap_or_default();
-        if let Some(at) = memchr::memrchr(b'\n', block) {
+        if let Some(at) = block.iter().rposition(|byte| is_it(*byte)) {
             return Ok(start + at as u64 + 1);
         }
         end = start;

@@ -10,8 +10,11 @@ use crate::recovery::Tail;
 use crate::scan::Scanned;
 use crate::storage::StorageFile;
 
-/// The smallest unit a disk writes whole; a lost write leaves zeros up to a multiple of it.
+/// The smallest unit a disk writes whole; a lost write leaves what was there before up to a multiple of it.
 const SECTOR_BYTES: u64 = 512;
+/// What was there before: nothing, or room that a writer made for entries.
+const NUL: u8 = 0;
+const BLANK: u8 = b'\n';
 
 /// How the file ends after what was scanned.
 pub(crate) fn classify(
@@ -26,25 +29,10 @@ pub(crate) fn classify(
         return Ok(Tail::Damaged);
     }
     let mut rest = Rest { path, file, at: place.offset, end: scanned.bytes };
-    // A line that a write was cut short in, or never reached: at most as long as a line may be.
-    let line = rest.until(b'\n', MAX_ENTRY_BYTES)?;
-    let text = line.bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-    let written = beginning(text, scanned.head);
-    if text.len() == line.bytes.len() {
-        let at_end = !line.found && rest.at == rest.end;
-        let torn = at_end && written == Some(Beginning::Part);
-        return Ok(if torn { Tail::Torn } else { Tail::Damaged });
-    }
-    if written.is_none() {
-        return Ok(Tail::Damaged);
-    }
-    rest.at = place.offset + text.len() as u64;
-    let zeros_end = rest.skip_zeros()?;
-    Ok(match zeros_end {
-        end if end == scanned.bytes => Tail::Nul,
-        end if end % SECTOR_BYTES == 0 => Tail::Hole,
-        _ => Tail::Damaged,
-    })
+    let tail = rest.classify(scanned.head)?;
+    // Blank lines before it may be room, and sectors in it that were never written.
+    let before = Unwritten::room(scanned.end, place.offset);
+    Ok(if tail == Tail::Damaged && before.ends_with_sector() { Tail::Hole } else { tail })
 }
 
 /// How much of a line was written.
@@ -91,12 +79,61 @@ struct Rest<'a> {
     end: u64,
 }
 
-struct Found {
-    bytes: Vec<u8>,
-    found: bool,
+/// A stretch where nothing was written.
+struct Unwritten {
+    start: u64,
+    end: u64,
+    /// Its first byte and its last.
+    ends: Option<[u8; 2]>,
+    /// It was room, in part at least.
+    has_blank: bool,
+}
+
+impl Unwritten {
+    /// Blank lines from here to there.
+    fn room(start: u64, end: u64) -> Self {
+        Self { start, end, ends: (end > start).then_some([BLANK; 2]), has_blank: end > start }
+    }
+
+    /// Adds the bytes that follow.
+    fn extend(&mut self, bytes: &[u8]) {
+        if let (Some(first), Some(last)) = (bytes.first(), bytes.last()) {
+            self.end += bytes.len() as u64;
+            self.ends = Some([self.ends.map_or(*first, |[first, _]| first), *last]);
+            self.has_blank |= memchr::memchr(BLANK, bytes).is_some();
+        }
+    }
+
+    /// Whether what follows may be a sector that was written, be it with the newline of the line before.
+    fn ends_with_sector(&self) -> bool {
+        let ends_at = |end: u64| end > self.start && end.is_multiple_of(SECTOR_BYTES);
+        ends_at(self.end)
+            || matches!(self.ends, Some([_, BLANK])) && ends_at(self.end.saturating_sub(1))
+    }
 }
 
 impl Rest<'_> {
+    /// What this is, after the entry of `head` and blank lines.
+    fn classify(&mut self, head: Head) -> Result<Tail, WalError> {
+        // A line that a write was cut short in, or never reached: at most as long as a line may be.
+        let line = self.line(MAX_ENTRY_BYTES)?;
+        let written = beginning(&line, head);
+        if self.at == self.end {
+            let torn = written == Some(Beginning::Part);
+            return Ok(if torn { Tail::Torn } else { Tail::Damaged });
+        }
+        let unwritten = self.skip_unwritten()?;
+        let at_end = self.at == self.end;
+        Ok(match (written, unwritten.ends) {
+            (None, _) | (_, None) => Tail::Damaged,
+            // A whole line and its newline were written, and do not hold.
+            (Some(Beginning::AllButNewline), Some([BLANK, _])) => Tail::Damaged,
+            _ if at_end && !unwritten.has_blank => Tail::Nul,
+            _ if at_end || unwritten.ends_with_sector() => Tail::Hole,
+            _ => Tail::Damaged,
+        })
+    }
+
     /// The next bytes, in blocks that end on sectors; empty at the end of the file.
     fn block<'b>(&mut self, buffer: &'b mut [u8]) -> Result<&'b [u8], WalError> {
         let wanted = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
@@ -106,33 +143,32 @@ impl Rest<'_> {
         Ok(buffer.get(..count).unwrap_or_default())
     }
 
-    /// Everything up to `byte`, or up to `limit` bytes, or to the end.
-    fn until(&mut self, byte: u8, limit: u64) -> Result<Found, WalError> {
-        let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    /// Everything up to where nothing was written, or a little more than `limit` bytes, or to the end.
+    fn line(&mut self, limit: u64) -> Result<Vec<u8>, WalError> {
+        let (mut line, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
         loop {
+            let start = self.at;
             let block = self.block(&mut buffer)?;
-            if let Some(at) = memchr::memchr(byte, block) {
-                bytes.extend_from_slice(block.get(..at).unwrap_or_default());
-                return Ok(Found { bytes, found: true });
-            }
-            bytes.extend_from_slice(block);
-            if block.is_empty() || bytes.len() as u64 > limit {
-                return Ok(Found { bytes, found: false });
+            let written = memchr::memchr2(NUL, BLANK, block).unwrap_or(block.len());
+            line.extend_from_slice(block.get(..written).unwrap_or_default());
+            if written < block.len() || block.is_empty() || line.len() as u64 > limit {
+                self.at = start + written as u64;
+                return Ok(line);
             }
         }
     }
 
-    /// Where the zeros that start here end.
-    fn skip_zeros(&mut self) -> Result<u64, WalError> {
-        let mut buffer = vec![0; 64 << 10];
+    /// Goes on to where something was written again.
+    fn skip_unwritten(&mut self) -> Result<Unwritten, WalError> {
+        let (mut skipped, mut buffer) = (Unwritten::room(self.at, self.at), vec![0; 64 << 10]);
         loop {
-            let start = self.at;
             let block = self.block(&mut buffer)?;
-            if let Some(at) = block.iter().position(|byte| *byte != 0) {
-                return Ok(start + at as u64);
-            }
-            if block.is_empty() {
-                return Ok(start);
+            let is_written = |byte: &u8| ![NUL, BLANK].contains(byte);
+            let end = block.iter().position(is_written).unwrap_or(block.len());
+            skipped.extend(block.get(..end).unwrap_or_default());
+            if end < block.len() || block.is_empty() {
+                self.at = skipped.end;
+                return Ok(skipped);
             }
         }
     }

@@ -30,7 +30,7 @@ fn main() {
 }
 
 fn options() -> WalOptions {
-    WalOptions::new().key(&[7; 32]).segment_bytes(SEGMENT_BYTES)
+    WalOptions::new().key(&[7; 32]).segment_bytes(SEGMENT_BYTES).room_bytes(SEGMENT_BYTES / 4)
 }
 
 /// Resident memory of this process, 0 where the system does not say.

@@ -93,6 +93,13 @@ impl DurableOptions {
         self
     }
 
+    /// Makes room ahead of the log's entries, as [`WalOptions::room_bytes`] does: more operations a second where a sync
+    /// is what they wait for. The ledger's folder is read by this crate alone, unless you say otherwise.
+    pub fn room_bytes(mut self, room_bytes: u64) -> Self {
+        self.wal = self.wal.room_bytes(room_bytes);
+        self
+    }
+
     /// How long a segment of the log becomes before the next one is begun: 64 MiB unless said otherwise. What is
     /// retired is whole segments. A ledger that was made with one file as its log keeps that file.
     pub fn segment_bytes(mut self, segment_bytes: u64) -> Self {

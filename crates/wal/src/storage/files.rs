@@ -84,6 +84,30 @@ impl Open {
     }
 }
 
+/// What the file at `path` is, and its length.
+#[cfg(unix)]
+fn look_up(path: &Path) -> io::Result<((u64, u64), u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+
+        // Not its times: where somebody has seen them, the next write changes them, and a sync writes that down too.
+        let wanted = StatxFlags::INO | StatxFlags::SIZE;
+        match statx(CWD, path, AtFlags::empty(), wanted) {
+            Ok(found) => {
+                let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+                return Ok(((device, found.stx_ino), found.stx_size));
+            }
+            Err(rustix::io::Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let found = fs::metadata(path)?;
+    Ok(((found.dev(), found.ino()), found.len()))
+}
+
 impl StorageFile for Open {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
@@ -132,14 +156,12 @@ impl StorageFile for Open {
 
     #[cfg(unix)]
     fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
-        use std::os::unix::fs::MetadataExt as _;
-
-        let there = match fs::metadata(path) {
-            Ok(there) => there,
+        let (identity, length) = match look_up(path) {
+            Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(((there.dev(), there.ino()) == self.identity).then_some(there.len()))
+        Ok((identity == self.identity).then_some(length))
     }
 
     /// An open file cannot be replaced here.

@@ -32,7 +32,7 @@ fn fill(path: &std::path::Path) -> ! {
 /// A log that is named so is written in segments, a few groups in each.
 fn options(path: &std::path::Path) -> WalOptions {
     match path.ends_with("segments") {
-        true => WalOptions::new().segment_bytes(64 << 10),
+        true => WalOptions::new().segment_bytes(64 << 10).room_bytes(16 << 10),
         false => WalOptions::new(),
     }
 }

@@ -10,4 +10,5 @@ mod hostile;
 mod killed;
 mod replay;
 mod retire;
+mod room;
 mod writer;

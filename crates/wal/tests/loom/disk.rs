@@ -53,7 +53,7 @@ impl Disk {
 
     /// A new log on it; only what follows counts as seen.
     pub(crate) fn open(&self) -> Arc<WalWriter<u32>> {
-        let options = WalOptions::new().storage(Arc::new(self.clone()));
+        let options = WalOptions::new().storage(Arc::new(self.clone())).room_bytes(0);
         let log = WalWriter::open_with(Path::new(LOG), &options).unwrap();
         *self.seen.lock().unwrap() = Some(Seen::default());
         Arc::new(log)

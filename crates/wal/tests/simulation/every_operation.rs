@@ -40,31 +40,38 @@ pub(crate) fn run() {
         (Fault::Full, After::Stop),
     ];
     for (fault, after) in after {
-        let (mut operation, mut failed, mut crashes) = (0, true, 0);
-        while failed {
-            operation += 1;
-            let mut opening = 0;
-            let mut crashed = true;
-            while crashed {
-                opening += 1;
-                (failed, crashed) = fail(operation, fault, after, opening);
-                crashes += u64::from(crashed);
-            }
+        for room_bytes in [0, 400] {
+            at_each(fault, after, room_bytes);
         }
-        println!(
-            "{fault:?} at each of {} operations, then {after:?}, and {crashes} crashes while opening",
-            operation - 1
-        );
-        assert!(operation > 60, "the work is smaller than it was meant to be");
     }
+}
+
+fn at_each(fault: Fault, after: After, room_bytes: u64) {
+    let (mut operation, mut failed, mut crashes) = (0, true, 0);
+    while failed {
+        operation += 1;
+        let mut opening = 0;
+        let mut crashed = true;
+        while crashed {
+            opening += 1;
+            (failed, crashed) = fail(operation, fault, after, opening, room_bytes);
+            crashes += u64::from(crashed);
+        }
+    }
+    println!(
+        "{fault:?} at each of {} operations with {room_bytes} bytes of room, then {after:?}, and {crashes} crashes \
+         while opening",
+        operation - 1
+    );
+    assert!(operation > 60, "the work is smaller than it was meant to be");
 }
 
 /// Does the work with a fault at one operation, and a crash at one of the opening after it; false where the
 /// one or the other ended before that.
-fn fail(operation: u64, fault: Fault, after: After, opening: u64) -> (bool, bool) {
+fn fail(operation: u64, fault: Fault, after: After, opening: u64, room_bytes: u64) -> (bool, bool) {
     let disk = Disk::new(operation * 100 + opening);
-    let options =
-        WalOptions::new().storage(Arc::new(disk.clone())).key(&[7; 32]).segment_bytes(700);
+    let options = WalOptions::new().storage(Arc::new(disk.clone())).key(&[7; 32]);
+    let options = options.segment_bytes(700).room_bytes(room_bytes);
     #[cfg(feature = "archive")]
     let options = options.archive(Path::new("archive"));
     disk.plan(operation, fault);

@@ -33,7 +33,7 @@ pub(crate) fn run() {
 /// Whether the tail was cut when the opening crashed at that operation of it; none where it ended before that.
 fn crash(seed: u64, operation: u64) -> Option<bool> {
     let (disk, path) = (Disk::new(seed * 100 + operation), Path::new(LOG));
-    let options = WalOptions::new().storage(Arc::new(disk.clone()));
+    let options = WalOptions::new().storage(Arc::new(disk.clone())).room_bytes(1_000);
     let log = WalWriter::<u64>::open_with(path, &options).unwrap();
     log.append_durable(1).unwrap();
     drop(log);

@@ -51,6 +51,7 @@ pub(crate) fn run(seed: u64) -> Outcome {
     if random.chance(3) {
         options = options.buffer_bytes(1 + random.below(3_000));
     }
+    options = options.room_bytes(if random.chance(3) { 0 } else { 1 + random.next() % 4_000 });
     if random.chance(2) {
         options = options.segment_bytes(1 + random.next() % 4_000);
         #[cfg(feature = "archive")]
