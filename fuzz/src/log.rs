@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 /// Any bytes as a log. Opened, it has the head that the second reader finds in what is left of it, and
-/// an entry appended makes a longer log of the same beginning. Only a tail that is no entry may have
-/// been cut, and it is kept beside; refused, the log is left as it was.
+/// an entry appended makes a longer log of the same beginning. Only a tail that holds no entry may have
+/// been cut, and it is kept beside unless it is blank; refused, the log is left as it was.
 pub fn log(bytes: &[u8]) {
     let (memory, opened) = open(bytes);
     let Ok(writer) = opened else {
@@ -21,7 +21,7 @@ pub fn log(bytes: &[u8]) {
     let (sequence, head) = second_reader(&left).expect("a log that was accepted");
     assert_eq!((writer.sequence(), &*writer.last_hash()), (sequence, head.as_str()));
     match bytes.strip_prefix(left.as_slice()) {
-        Some([]) => {}
+        Some(tail) if tail.split(|byte| *byte == b'\n').all(is_blank) => {}
         Some(tail) => check_cut(&memory, &left, tail, sequence),
         None => assert_eq!(left, [bytes, b"\n"].concat()),
     }
@@ -38,7 +38,7 @@ fn check_cut(memory: &Memory, left: &[u8], tail: &[u8], sequence: u64) {
     let beside = memory.list(Path::new("")).expect("memory does not fail");
     let kept = |path: &PathBuf| memory.read(path).as_deref() == Some(tail);
     assert!(beside.iter().any(kept), "the tail is gone; there are {beside:?}");
-    let line = tail.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = tail.split(|byte| *byte == b'\n').find(|line| !is_blank(line)).unwrap_or_default();
     let with_line = second_reader(&[left, line].concat());
     assert!(with_line.is_none_or(|(more, _)| more == sequence), "an entry was cut");
 }
@@ -86,7 +86,7 @@ struct Entry<'a> {
 fn second_reader(bytes: &[u8]) -> Option<(u64, String)> {
     let mut head = (0, "genesis".to_owned());
     for line in std::str::from_utf8(bytes).ok()?.split('\n') {
-        if line.trim_matches([' ', '\t', '\r']).is_empty() {
+        if is_blank(line.as_bytes()) {
             continue;
         }
         let entry: Entry<'_> = serde_json::from_str(line).ok()?;
@@ -98,6 +98,10 @@ fn second_reader(bytes: &[u8]) -> Option<(u64, String)> {
         head = (entry.sequence, hash);
     }
     Some(head)
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| b" \t\r".contains(byte))
 }
 
 fn link(previous: &str, payload: &[u8]) -> String {
