@@ -13,7 +13,7 @@
 use std::fs::File;
 use std::io;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use calybris_budget::{LedgerOperation, TenantAction};
 use calybris_persist::{DurableLedger, DurableOptions};
-use calybris_wal::storage::{Files, Storage, StorageFile};
+use calybris_wal::storage::{Change, Files, Watched};
 
 const CALLERS: usize = 64;
 const ROUND: Duration = Duration::from_millis(350);
@@ -30,67 +30,15 @@ const ROUNDS: usize = 5;
 const RECORD_BYTES: usize = 530;
 
 /// Real files whose syncs take longer, and are counted.
-#[derive(Clone, Debug)]
-struct Slow {
-    extra: Duration,
-    syncs: Arc<AtomicU64>,
-}
-
-#[derive(Debug)]
-struct SlowFile(Box<dyn StorageFile>, Slow);
-
-impl Storage for Slow {
-    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        Files.open_read(path)
-    }
-    fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        Ok(Box::new(SlowFile(Files.open_write(path)?, self.clone())))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        Files.remove(path)
-    }
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
-        Files.list(directory)
-    }
-    fn is_directory(&self, path: &Path) -> bool {
-        Files.is_directory(path)
-    }
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        Files.create_directory(path)
-    }
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        Files.sync_directory(directory)
-    }
-}
-
-impl StorageFile for SlowFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_at(bytes, offset)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()?;
-        self.1.syncs.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(self.1.extra);
+fn slow(extra: Duration, syncs: &Arc<AtomicU64>) -> Watched {
+    let syncs = Arc::clone(syncs);
+    Watched::new(Files, move |_, change| {
+        if matches!(change, Change::Sync) {
+            syncs.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(extra);
+        }
         Ok(())
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.0.try_lock()
-    }
-    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
-        self.0.len_at(path)
-    }
+    })
 }
 
 fn reserve(caller: usize) -> LedgerOperation {
@@ -120,9 +68,10 @@ fn bare(folder: &Path, extra: Duration, sync: impl Fn(&File) -> io::Result<()>) 
 /// A ledger with one tenant a caller, what its callers do, and operations per second and per sync, times 10.
 fn measure(folder: &Path, extra: Duration, callers: usize, run: impl FnOnce(&Run)) -> [u64; 2] {
     let directory = folder.join("ledger");
-    let slow = Slow { extra, syncs: Arc::default() };
+    let syncs = Arc::default();
     let room_bytes = if std::env::args().any(|it| it == "room") { 1 << 20 } else { 0 };
-    let options = DurableOptions::new().storage(Arc::new(slow.clone())).room_bytes(room_bytes);
+    let options =
+        DurableOptions::new().storage(Arc::new(slow(extra, &syncs))).room_bytes(room_bytes);
     let ledger = Arc::new(DurableLedger::open_with(&directory, options).unwrap());
     let opening = (0..callers).map(|caller| {
         let (tenant, initial_microcents) = (format!("tenant-{caller}"), i64::MAX / 128);
@@ -132,11 +81,11 @@ fn measure(folder: &Path, extra: Duration, callers: usize, run: impl FnOnce(&Run
     });
     opening.collect::<Vec<_>>().into_iter().for_each(|it| drop(it.wait().unwrap().unwrap()));
     let whole = Run { ledger, callers, stop: Arc::default(), count: Arc::default() };
-    slow.syncs.store(0, Ordering::Relaxed);
+    syncs.store(0, Ordering::Relaxed);
     let start = Instant::now();
     run(&whole);
     let (count, elapsed) = (whole.count.load(Ordering::Relaxed), start.elapsed());
-    let per_sync = 10 * count / slow.syncs.load(Ordering::Relaxed).max(1);
+    let per_sync = 10 * count / syncs.load(Ordering::Relaxed).max(1);
     drop(whole);
     let segments = std::fs::read_dir(directory.join("log")).unwrap();
     let lines = segments.map(|it| it.unwrap()).filter(|it| {

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use calybris_budget::{BudgetEngine, BudgetSnapshot};
 use calybris_wal::WalWriter;
-use calybris_wal::storage::{Files, Storage, StorageFile};
+use calybris_wal::storage::{Change, Files, Storage as _, Watched};
 
 use crate::checkpoint::{load_snapshot_from, save_snapshot_to};
 use crate::*;
@@ -30,91 +30,17 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// Real files, of which the `n`-th call that changes anything fails; a failing write leaves half of it.
-#[derive(Debug)]
-struct Failing {
-    calls_left: AtomicU32,
-}
-
-impl Failing {
-    fn at(call: u32) -> Self {
-        Self { calls_left: AtomicU32::new(call) }
-    }
-
-    fn step(&self) -> io::Result<()> {
-        match self.calls_left.fetch_sub(1, Ordering::Relaxed) {
-            1 => Err(io::Error::from(io::ErrorKind::StorageFull)),
-            _ => Ok(()),
+fn failing_at(call: u32) -> Watched {
+    let calls_left = AtomicU32::new(call);
+    Watched::new(Files, move |_, change| {
+        if calls_left.fetch_sub(1, Ordering::Relaxed) != 1 {
+            return Ok(());
         }
-    }
-}
-
-#[derive(Debug)]
-struct FailingFile {
-    file: Box<dyn StorageFile>,
-    faults: &'static Failing,
-}
-
-/// Borrowing the counter keeps the files of one storage in one count.
-#[derive(Debug)]
-struct Shared(&'static Failing);
-
-impl Storage for Shared {
-    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        Files.open_read(path)
-    }
-    fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        self.0.step()?;
-        Ok(Box::new(FailingFile { file: Files.open_write(path)?, faults: self.0 }))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.step()?;
-        Files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        Files.remove(path)
-    }
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
-        Files.list(directory)
-    }
-    fn is_directory(&self, path: &Path) -> bool {
-        Files.is_directory(path)
-    }
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        Files.create_directory(path)
-    }
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.0.step()?;
-        Files.sync_directory(directory)
-    }
-}
-
-impl StorageFile for FailingFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.faults.step().inspect_err(|_| {
-            self.file.write_at(&bytes[..bytes.len() / 2], offset).unwrap();
-        })?;
-        self.file.write_at(bytes, offset)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.faults.step()?;
-        self.file.set_len(len)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.faults.step()?;
-        self.file.sync()
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.file.try_lock()
-    }
-    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
-        self.file.len_at(path)
-    }
+        if let Change::Write { file, bytes, offset } = change {
+            file.write_at(&bytes[..bytes.len() / 2], offset).unwrap();
+        }
+        Err(io::Error::from(io::ErrorKind::StorageFull))
+    })
 }
 
 #[test]
@@ -125,8 +51,7 @@ fn a_fault_at_any_step_leaves_a_whole_snapshot() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.json");
         save_snapshot(&old, &path).unwrap();
-        let faults: &'static Failing = Box::leak(Box::new(Failing::at(call)));
-        let saved = save_snapshot_to(&Shared(faults), &new, &path);
+        let saved = save_snapshot_to(&failing_at(call), &new, &path);
         let found = load_snapshot(&path).unwrap();
         assert_eq!(names(folder.path()), ["ledger.json"], "step {call}");
         match saved {

@@ -2,6 +2,7 @@
 
 mod files;
 mod memory;
+mod watched;
 
 use std::fmt;
 use std::io;
@@ -11,8 +12,9 @@ use crate::error::WalError;
 
 pub use files::Files;
 pub use memory::Memory;
+pub use watched::{Change, Watched};
 
-/// Where logs are kept: real [`Files`], [`Memory`], or a disk that fails on purpose.
+/// Where logs are kept: real [`Files`], [`Memory`], or either of them [`Watched`], to fail on purpose.
 ///
 /// A name (a file created, renamed or removed) is durable only after [`Storage::sync_directory`], contents
 /// and length only after [`StorageFile::sync`].

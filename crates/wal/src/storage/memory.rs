@@ -1,6 +1,7 @@
 //! Files that live as long as the program: for tests, and for logs that need not outlive it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,12 +27,12 @@ use super::{Storage, StorageFile};
 /// assert!(memory.read(Path::new("another")).is_none());
 /// # Ok::<(), calybris_wal::WalError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Memory {
     files: Arc<Mutex<BTreeMap<PathBuf, Arc<Mutex<Contents>>>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Contents {
     bytes: Vec<u8>,
     locked: bool,
@@ -42,6 +43,22 @@ struct Open {
     storage: Memory,
     contents: Arc<Mutex<Contents>>,
     holds_lock: Mutex<bool>,
+}
+
+/// The files and their lengths in bytes.
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files = lock(&self.files).clone();
+        let lengths = files.iter().map(|(path, contents)| (path, lock(contents).bytes.len()));
+        f.debug_map().entries(lengths).finish()
+    }
+}
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, locked } = self;
+        f.debug_struct("Contents").field("bytes", &bytes.len()).field("locked", locked).finish()
+    }
 }
 
 /// A panic elsewhere leaves the bytes as a crash would.

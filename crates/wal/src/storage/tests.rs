@@ -1,5 +1,7 @@
 //! The two storages behave alike.
 
+use std::sync::{Arc, Mutex};
+
 use super::*;
 
 fn exercise(storage: &dyn Storage, directory: &Path) {
@@ -37,6 +39,57 @@ fn real_files() {
 #[test]
 fn memory() {
     exercise(&Memory::default(), Path::new("dir"));
+}
+
+/// Watching changes nothing, and what a watcher refuses does not happen.
+#[test]
+fn watched() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heard);
+    let memory = Memory::default();
+    let storage = Watched::new(memory.clone(), move |path, change| {
+        seen.lock().unwrap().push(format!("{} {change:?}", path.display()));
+        Ok(())
+    });
+    exercise(&storage, Path::new("dir"));
+    let changes =
+        ["Open", "Write", "SetLen(7)", "Sync", "SyncDirectory", "Rename(\"dir/a\")", "Remove"];
+    let heard = heard.lock().unwrap();
+    for change in changes {
+        assert!(heard.iter().any(|it| it.contains(&format!(" {change}"))), "{change}: {heard:?}");
+    }
+    let path = Path::new("a");
+    memory.write(path, b"kept");
+    let open = memory.open_write(path).unwrap();
+    let refusing = Watched::new(memory.clone(), |_, change| match change {
+        Change::Open => Ok(()),
+        _ => Err(io::ErrorKind::StorageFull.into()),
+    });
+    let file = refusing.open_write(path).unwrap();
+    let refused = [
+        file.write_at(b"lost", 0),
+        file.set_len(0),
+        file.sync(),
+        refusing.rename(path, Path::new("b")),
+        refusing.remove(path),
+        refusing.create_directory(path),
+        refusing.sync_directory(path),
+    ];
+    assert!(refused.iter().all(Result::is_err), "{refused:?}");
+    assert_eq!(memory.read(path).unwrap(), b"kept");
+    assert_eq!(open.len_at(path).unwrap(), Some(4));
+}
+
+/// A storage is printed by its files, not by what they hold.
+#[test]
+fn memory_is_printed_by_names_and_lengths() {
+    let memory = Memory::default();
+    memory.write(Path::new("log"), &[7; 1_000]);
+    let options = crate::WalOptions::new().storage(Arc::new(memory.clone()));
+    assert_eq!(format!("{memory:?}"), "{\"log\": 1000}");
+    assert!(format!("{options:?}").ends_with("storage: {\"log\": 1000} }"), "{options:?}");
+    let open = memory.open_write(Path::new("log")).unwrap();
+    assert!(format!("{open:?}").len() < 200, "{open:?}");
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! A directory that somebody meddled with, by mistake or on purpose: refused, and nothing removed.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use calybris_wal::storage::{Files, Memory, Storage, StorageFile};
+use calybris_wal::storage::{Change, Files, Memory, Storage as _, Watched};
 use calybris_wal::{
     EntryFault, Ticket, WalAnchor, WalError, WalOptions, WalWriter, find_wal_with, verify_wal_with,
     visit_wal_with,
@@ -14,72 +13,25 @@ use crate::common::{KEY, fault};
 
 const LOG: &str = "dir/log";
 
-type Meddle = dyn Fn(&Memory, &Path) + Send + Sync;
+type Trace = Arc<Mutex<Vec<String>>>;
 
-/// Storage in memory that keeps a trace of what changes names, and lets somebody in before a file is opened
-/// for writing.
-#[derive(Clone)]
-struct Traced {
-    memory: Memory,
-    trace: Arc<Mutex<Vec<String>>>,
-    before_writing: Arc<Meddle>,
-}
-
-impl std::fmt::Debug for Traced {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Traced")
-    }
-}
-
-impl Traced {
-    fn new(before_writing: impl Fn(&Memory, &Path) + Send + Sync + 'static) -> Self {
-        let (memory, trace) = (Memory::default(), Arc::default());
-        Self { memory, trace, before_writing: Arc::new(before_writing) }
-    }
-
-    fn note(&self, what: &str, path: &Path) {
-        self.trace.lock().unwrap().push(format!("{what} {}", path.display()));
-    }
-}
-
-impl Storage for Traced {
-    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        self.memory.open_read(path)
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        (self.before_writing)(&self.memory, path);
-        self.note("open", path);
-        self.memory.open_write(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.note("rename", to);
-        self.memory.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.note("remove", path);
-        self.memory.remove(path)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
-        self.memory.list(directory)
-    }
-
-    fn is_directory(&self, path: &Path) -> bool {
-        self.memory.is_directory(path)
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.note("create", path);
-        self.memory.create_directory(path)
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.note("sync", directory);
-        self.memory.sync_directory(directory)
-    }
+/// Storage that keeps a trace of what changes names.
+fn traced(memory: &Memory) -> (Watched, Trace) {
+    let trace = Trace::default();
+    let noted = Arc::clone(&trace);
+    let storage = Watched::new(memory.clone(), move |path, change| {
+        let what = match change {
+            Change::Open => "open",
+            Change::Rename(_) => "rename",
+            Change::Remove => "remove",
+            Change::CreateDirectory => "create",
+            Change::SyncDirectory => "sync",
+            _ => return Ok(()),
+        };
+        noted.lock().unwrap().push(format!("{what} {}", path.display()));
+        Ok(())
+    });
+    (storage, trace)
 }
 
 fn path(log: &str, first: u64) -> PathBuf {
@@ -252,10 +204,10 @@ fn directories_and_links_in_the_place_of_files_are_refused_or_followed() {
 
 #[test]
 fn a_retirement_makes_names_durable_in_the_order_they_rely_on_each_other() {
-    let traced = Traced::new(|_, _| ());
-    let options = options(&traced.memory).storage(Arc::new(traced.clone()));
-    let log = log_of("log", 4, &options);
-    traced.trace.lock().unwrap().clear();
+    let memory = Memory::default();
+    let (storage, trace) = traced(&memory);
+    let log = log_of("log", 4, &options(&memory).storage(Arc::new(storage)));
+    trace.lock().unwrap().clear();
     log.retire_before(3).unwrap().unwrap();
     let first = path("log", 1);
     // Before the record counts, the segment that follows is durable; before anything goes, the record is.
@@ -267,7 +219,7 @@ fn a_retirement_makes_names_durable_in_the_order_they_rely_on_each_other() {
         &format!("remove {}", first.display()),
         "sync log",
     ];
-    assert_eq!(*traced.trace.lock().unwrap(), expected);
+    assert_eq!(*trace.lock().unwrap(), expected);
 }
 
 #[cfg(feature = "archive")]
@@ -290,30 +242,34 @@ mod archive {
 
     #[test]
     fn what_changes_between_verifying_and_archiving_is_not_retired() {
-        let traced = Traced::new(|memory, path| {
-            if path.ends_with("00000000000000000001.log.gz.new") {
+        let memory = Memory::default();
+        let meddled = memory.clone();
+        let storage = Watched::new(memory.clone(), move |path, change| {
+            if matches!(change, Change::Open) && path.ends_with("00000000000000000001.log.gz.new") {
                 let segment = super::path("log", 1);
-                let mut bytes = memory.read(&segment).unwrap();
+                let mut bytes = meddled.read(&segment).unwrap();
                 let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
                 bytes.truncate(end + 1);
-                memory.write(&segment, &bytes);
+                meddled.write(&segment, &bytes);
             }
+            Ok(())
         });
-        let options = options(&traced.memory).storage(Arc::new(traced.clone()));
+        let options = options(&memory).storage(Arc::new(storage));
         let log = log_of("log", 4, &options.archive(Path::new("archive")));
         let error = log.retire_before(3).unwrap_err();
         assert!(matches!(fault(error), (_, EntryFault::Archive { .. })));
-        assert!(traced.memory.read(Path::new("log/retired")).is_none());
+        assert!(memory.read(Path::new("log/retired")).is_none());
     }
 
     #[test]
     fn the_folders_own_name_is_durable_before_the_record() {
-        let traced = Traced::new(|_, _| ());
-        let options = options(&traced.memory).storage(Arc::new(traced.clone()));
+        let memory = Memory::default();
+        let (storage, trace) = traced(&memory);
+        let options = options(&memory).storage(Arc::new(storage));
         let log = log_of("log", 4, &options.archive(Path::new("deep/new/archive")));
-        traced.trace.lock().unwrap().clear();
+        trace.lock().unwrap().clear();
         log.retire_before(3).unwrap().unwrap();
-        let trace = traced.trace.lock().unwrap();
+        let trace = trace.lock().unwrap();
         let expected = ["create deep/new/archive", "sync deep/new", "sync deep", "sync ."];
         assert_eq!(trace[..4], expected);
         let renamed = format!("rename {}.gz", super::path("deep/new/archive", 1).display());

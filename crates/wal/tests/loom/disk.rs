@@ -1,10 +1,10 @@
 //! A disk that fails or panics at a given write or sync of the log, and knows what it has synced.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use calybris_wal::storage::{Memory, Storage, StorageFile};
+use calybris_wal::storage::{Change, Memory, Watched};
 use calybris_wal::{WalOptions, WalWriter};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
@@ -53,7 +53,13 @@ impl Disk {
 
     /// A new log on it; only what follows counts as seen.
     pub(crate) fn open(&self) -> Arc<WalWriter<u32>> {
-        let options = WalOptions::new().storage(Arc::new(self.clone())).room_bytes(0);
+        let disk = self.clone();
+        let storage = Watched::new(self.memory.clone(), move |path, change| match change {
+            Change::Write { .. } if path == Path::new(LOG) => disk.call(Call::Write),
+            Change::Sync if path == Path::new(LOG) => disk.sync(),
+            _ => Ok(()),
+        });
+        let options = WalOptions::new().storage(Arc::new(storage)).room_bytes(0);
         let log = WalWriter::open_with(Path::new(LOG), &options).unwrap();
         *self.seen.lock().unwrap() = Some(Seen::default());
         Arc::new(log)
@@ -108,83 +114,14 @@ impl Disk {
         }
         Ok(())
     }
-}
 
-/// An open file; `log` for the log's.
-#[derive(Debug)]
-struct File {
-    inner: Box<dyn StorageFile>,
-    log: Option<Disk>,
-}
-
-impl Storage for Disk {
-    fn open_read(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        self.memory.open_read(path)
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        let log = (path == Path::new(LOG)).then(|| self.clone());
-        Ok(Box::new(File { inner: self.memory.open_write(path)?, log }))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.memory.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.memory.remove(path)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
-        self.memory.list(directory)
-    }
-
-    fn is_directory(&self, path: &Path) -> bool {
-        self.memory.is_directory(path)
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.memory.create_directory(path)
-    }
-
-    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.memory.sync_directory(directory)
-    }
-}
-
-impl StorageFile for File {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.read_at(buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.log.as_ref().map_or(Ok(()), |disk| disk.call(Call::Write))?;
-        self.inner.write_at(bytes, offset)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
-
+    /// Covers what is there as it begins.
     fn sync(&self) -> io::Result<()> {
-        let Some(disk) = &self.log else { return self.inner.sync() };
-        let covered = disk.entries();
-        disk.call(Call::Sync)?;
-        if let Some(seen) = disk.seen.lock().unwrap().as_mut() {
+        let covered = self.entries();
+        self.call(Call::Sync)?;
+        if let Some(seen) = self.seen.lock().unwrap().as_mut() {
             seen.synced = covered;
         }
         Ok(())
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        self.inner.try_lock()
-    }
-
-    fn len_at(&self, path: &Path) -> io::Result<Option<u64>> {
-        self.inner.len_at(path)
     }
 }
