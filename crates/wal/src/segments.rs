@@ -12,9 +12,10 @@ use calybris_proof::chain::ChainKey;
 
 use crate::chain::Head;
 use crate::error::{EntryFault, Fault, Place, WalError};
+use crate::lines::Lines;
 use crate::options::WalOptions;
 use crate::storage::{Storage, StorageFile, beside};
-use crate::{archive, retired};
+use crate::{archive, line, retired};
 
 /// The writer's lock on a directory.
 pub(crate) const LOCK: &str = "lock";
@@ -315,14 +316,14 @@ impl Segment {
 /// How long a file that ends inside a line is watched for the rest of it.
 const WATCHED: (u32, Duration) = (20, Duration::from_millis(1));
 
-/// The length of a file somebody may be writing to, without room: when what is written ends inside a line, or before room,
-/// and changes, a last line that is not whole is not counted; when it does not change, nobody is writing, and the line is
-/// as it was left.
+/// The length of a file somebody may be writing to, without room: when what is written does not end with a whole line
+/// and changes, the last line is not counted; when it does not change, nobody is writing, and the line is as it was left.
 fn settled_length(file: &dyn StorageFile) -> io::Result<u64> {
     let length = file.len()?;
     let end = written_end(file, length)?;
-    if end == length && ends_line(file, end)? {
-        return Ok(length);
+    let whole = if end == length { ends_line(file, end)? } else { ends_entry(file, end)? };
+    if whole {
+        return Ok(end);
     }
     for _ in 0..WATCHED.0 {
         thread::sleep(WATCHED.1);
@@ -344,6 +345,16 @@ fn written_end(file: &dyn StorageFile, length: u64) -> io::Result<u64> {
 fn ends_line(file: &dyn StorageFile, end: u64) -> io::Result<bool> {
     let mut last = [0];
     Ok(end == 0 || (file.read_at(&mut last, end - 1)? == 1 && last == *b"\n"))
+}
+
+/// Whether the line before `end` is an entry. The newline after a part of one may be room's.
+fn ends_entry(file: &dyn StorageFile, end: u64) -> io::Result<bool> {
+    // Read again: what stands before a byte that was seen has been written by now.
+    let start = last_end(file, end.saturating_sub(1), |byte| byte == b'\n')?;
+    match Lines::new(file, start, end).next_line() {
+        Ok(last) => Ok(last.is_none_or(|line| line::parse(line.bytes).is_ok())),
+        Err(error) => error.fault().map(|_| false),
+    }
 }
 
 /// After the last byte before `length` that `is_it`.
