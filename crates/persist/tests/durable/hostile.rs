@@ -16,7 +16,8 @@ use calybris_wal::storage::{Memory, Storage as _};
 use calybris_wal::{WalEntry, WalError, WalOptions, WalWriter, visit_wal_with};
 use serde_json::Value;
 
-use crate::workload::{Caller, bytes, opening};
+use crate::work::{open_tenants, work};
+use crate::workload::{Caller, bytes};
 
 const LEDGER: &str = "ledger";
 const LOG: &str = "ledger/log";
@@ -51,13 +52,6 @@ fn contents(memory: &Memory) -> Vec<(PathBuf, String)> {
     paths.into_iter().map(|path| (path.clone(), text(&path))).collect()
 }
 
-fn work(ledger: &DurableLedger, caller: &mut Caller, count: usize) {
-    for _ in 0..count {
-        let answer = ledger.apply(&caller.next()).unwrap();
-        caller.hear(&answer);
-    }
-}
-
 /// A ledger with two checkpoints and entries around them.
 struct Victim {
     memory: Memory,
@@ -70,9 +64,7 @@ struct Victim {
 fn victim(options: impl Fn(&Memory) -> DurableOptions, seed: u64) -> Victim {
     let memory = Memory::default();
     let ledger = DurableLedger::open_with(Path::new(LEDGER), options(&memory)).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let mut caller = Caller::new("c", seed);
     work(&ledger, &mut caller, 20);
     let older = ledger.checkpoint().unwrap().sequence;
@@ -413,9 +405,7 @@ fn a_record_of_a_checkpoint_that_is_gone_is_no_harm() {
 fn checkpoints_that_race_each_other_and_callers_are_taken_or_busy() {
     let memory = Memory::default();
     let ledger = open(&memory).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let checkpoint = || match ledger.checkpoint() {
         Ok(saved) => Some(saved.sequence),
         Err(PersistError::Busy { .. }) => None,
@@ -487,9 +477,7 @@ fn a_ledger_made_with_one_file_goes_on_as_it_is_and_never_has_two_logs() {
     let one_file = Path::new("ledger/ledger.log");
     memory.write(one_file, b"");
     let ledger = open(&memory).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let checkpoint = ledger.checkpoint().unwrap().path;
     assert_eq!(ledger.report().log.path, one_file);
     let state = bytes(&ledger.state().unwrap());

@@ -22,4 +22,6 @@ mod retirement;
 #[cfg(feature = "async")]
 mod tasks;
 #[cfg(test)]
+mod work;
+#[cfg(test)]
 mod workload;

@@ -13,7 +13,8 @@ use calybris_wal::{Verdict, WalError};
 use serde_json::Value;
 
 use crate::disk::Disk;
-use crate::workload::{Caller, bytes, opening};
+use crate::work::{open_tenants, work};
+use crate::workload::{Caller, bytes};
 
 const LEDGER: &str = "ledger";
 const LOG: &str = "ledger/log";
@@ -21,13 +22,6 @@ const SEGMENT_BYTES: u64 = 8_000;
 
 fn in_memory(memory: &Memory) -> DurableOptions {
     DurableOptions::new().segment_bytes(SEGMENT_BYTES).storage(Arc::new(memory.clone()))
-}
-
-fn work(ledger: &DurableLedger, caller: &mut Caller, count: usize) {
-    for _ in 0..count {
-        let answer = ledger.apply(&caller.next()).unwrap();
-        caller.hear(&answer);
-    }
 }
 
 /// Every file there is, and what it holds.
@@ -47,9 +41,7 @@ fn killed(seed: u64, retire: bool) -> (Memory, String) {
     let memory = Memory::default();
     let ledger = DurableLedger::open_with(Path::new(LEDGER), in_memory(&memory)).unwrap();
     let mut caller = Caller::new("c", seed);
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     for _ in 0..2 {
         work(&ledger, &mut caller, 40);
         ledger.checkpoint().unwrap();
@@ -174,9 +166,7 @@ fn where_something_is_missing_nothing_is_made() {
 fn a_checkpoint_of_a_terabyte_of_nothing_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = DurableLedger::open(folder.path()).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let older = ledger.checkpoint().unwrap().sequence;
     let newest = ledger.checkpoint().unwrap().path;
     drop(ledger);
@@ -195,9 +185,7 @@ fn the_log_is_read_once() {
     };
     let ledger = open();
     let mut caller = Caller::new("c", 5);
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     work(&ledger, &mut caller, 1_500);
     ledger.checkpoint().unwrap();
     work(&ledger, &mut caller, 500);

@@ -11,6 +11,7 @@ use calybris_wal::storage::{Memory, Storage};
 use calybris_wal::{WalError, WalOptions, WalWriter, visit_wal_with};
 
 use crate::disk::{Disk, Fault};
+use crate::work::{open_tenants, work};
 use crate::workload::{Caller, bytes, opening};
 
 const LEDGER: &str = "ledger";
@@ -27,25 +28,21 @@ fn in_memory(memory: &Memory) -> Result<DurableLedger, PersistError> {
     open(Arc::new(memory.clone()))
 }
 
-fn work(ledger: &DurableLedger, caller: &mut Caller, count: usize) {
-    for _ in 0..count {
-        let answer = ledger.apply(&caller.next()).unwrap();
-        caller.hear(&answer);
-    }
-}
-
-/// A ledger with two checkpoints whose beginning was retired, its state, and the last entry that went.
-fn retired() -> (Memory, String, u64) {
+fn with_two_checkpoints() -> (Memory, DurableLedger, Caller) {
     let memory = Memory::default();
     let ledger = in_memory(&memory).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let mut caller = Caller::new("c", 5);
     for _ in 0..2 {
         work(&ledger, &mut caller, 20);
         ledger.checkpoint().unwrap();
     }
+    (memory, ledger, caller)
+}
+
+/// A ledger with two checkpoints whose beginning was retired, its state, and the last entry that went.
+fn retired() -> (Memory, String, u64) {
+    let (memory, ledger, mut caller) = with_two_checkpoints();
     let retired = ledger.retire().unwrap().unwrap();
     work(&ledger, &mut caller, 20);
     let state = bytes(&ledger.state().unwrap());
@@ -110,9 +107,7 @@ fn a_checkpoint_from_before_what_was_retired_is_no_beginning() {
     let memory = Memory::default();
     let ledger = in_memory(&memory).unwrap();
     let mut caller = Caller::new("c", 5);
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let mut saved = Vec::new();
     for _ in 0..4 {
         let path = ledger.checkpoint().unwrap().path;
@@ -137,16 +132,7 @@ fn a_checkpoint_from_before_what_was_retired_is_no_beginning() {
 
 #[test]
 fn a_beginning_that_the_ledger_did_not_retire_is_missing() {
-    let memory = Memory::default();
-    let ledger = in_memory(&memory).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
-    let mut caller = Caller::new("c", 5);
-    for _ in 0..2 {
-        work(&ledger, &mut caller, 20);
-        ledger.checkpoint().unwrap();
-    }
+    let (memory, ledger, _) = with_two_checkpoints();
     drop(ledger);
     let options = WalOptions::new().storage(Arc::new(memory.clone()));
     let log = WalWriter::<LedgerRecord>::open_with(Path::new(LOG), &options).unwrap();
@@ -167,9 +153,7 @@ fn a_beginning_that_the_ledger_did_not_retire_is_missing() {
 fn nothing_is_retired_without_two_checkpoints_that_can_be_restored() {
     let memory = Memory::default();
     let ledger = in_memory(&memory).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let mut caller = Caller::new("c", 5);
     assert!(ledger.retire().unwrap().is_none(), "no checkpoint");
     work(&ledger, &mut caller, 20);
@@ -198,16 +182,7 @@ fn nothing_is_retired_without_two_checkpoints_that_can_be_restored() {
 
 #[test]
 fn a_restart_knows_both_checkpoints() {
-    let memory = Memory::default();
-    let ledger = in_memory(&memory).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
-    let mut caller = Caller::new("c", 5);
-    for _ in 0..2 {
-        work(&ledger, &mut caller, 20);
-        ledger.checkpoint().unwrap();
-    }
+    let (memory, ledger, _) = with_two_checkpoints();
     let state = bytes(&ledger.state().unwrap());
     drop(ledger);
     let [older, newest] = <[PathBuf; 2]>::try_from(checkpoints(&memory)).unwrap();
@@ -239,9 +214,7 @@ fn a_restart_knows_both_checkpoints() {
 fn retirements_race_checkpoints_and_callers() {
     let memory = Memory::default();
     let ledger = in_memory(&memory).unwrap();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let gone: u64 = thread::scope(|scope| {
         for number in 0..3 {
             let ledger = &ledger;
@@ -411,9 +384,7 @@ fn what_was_retired_into_an_archive_can_be_replayed_from_the_first_entry() {
             .unwrap()
     };
     let mut ledger = archiving();
-    for operation in opening() {
-        ledger.apply(&operation).unwrap().unwrap();
-    }
+    open_tenants(&ledger);
     let mut caller = Caller::new("c", 5);
     for _ in 0..3 {
         for _ in 0..2 {
