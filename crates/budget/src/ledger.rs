@@ -147,7 +147,7 @@ impl Ledger {
         request: Request,
         call: Call<'_>,
     ) -> Answer {
-        let now = path.iter().fold(call.now, |now, scope| now.max(scope.clock()));
+        let now = time(path, call);
         if let Some(key) = call.key {
             return self.answer_once(index, path, request, now, key);
         }
@@ -235,12 +235,13 @@ impl Ledger {
             return self.ask_in_full(tenant, request, call);
         }
         // Held until the child can be seen: nobody may find an ancestor closed and the child not there yet.
-        let _path = match parent {
+        let path = match parent {
             Some(parent) => self
                 .admit_child(parent)
                 .map_err(|(scope, reason)| refuse(scope.cell.name(), reason))?,
             None => Vec::new(),
         };
+        let call = Call { now: time(&path, call), ..call };
         self.create(&mut registry, name, request, call).map_err(|reason| refuse(name, reason))
     }
 
@@ -375,6 +376,12 @@ impl Ledger {
             _ => refusal,
         })
     }
+}
+
+/// When a call counts as made.
+#[inline(always)]
+fn time<S: Scope>(path: &[S], call: Call<'_>) -> u64 {
+    path.iter().fold(call.now, |now, scope| now.max(scope.clock()))
 }
 
 /// A ledger's time never runs back; untimed calls leave it alone.

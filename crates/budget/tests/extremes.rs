@@ -4,8 +4,8 @@
 #[cfg(test)]
 mod extremes {
     use calybris_budget::{
-        BudgetEngine, Call, ChargeState, HoldAction, LedgerState, OverrunPolicy, Receipt, Refusal,
-        RefusalReason, StateError, TenantAction, TenantStatus, Window, WindowState,
+        BudgetEngine, Call, ChargeState, HoldAction, LedgerState, Limits, OverrunPolicy, Receipt,
+        Refusal, RefusalReason, StateError, TenantAction, TenantStatus, Window, WindowState,
         finance::certify_ledger,
     };
 
@@ -111,6 +111,23 @@ mod extremes {
         // Without a key too, an existing tenant is left as it is.
         let again = engine.open_tenant("team", Some("org"), 7, untimed()).unwrap();
         assert_eq!((again.amount_microcents, again.balances.initial_microcents), (0, 50));
+    }
+
+    /// Opening a tenant is a call like any other: made at the latest time its ancestors have seen.
+    #[test]
+    fn the_key_of_an_opening_is_kept_from_the_time_of_the_parent() {
+        let limits = Limits { key_retention: 50, max_keys_per_tenant: 9 };
+        let engine = BudgetEngine::with_limits(limits);
+        engine.ensure_tenant("org", 100);
+        engine.perform("org", &reserve(1), Call::at(100)).unwrap();
+        let hire = Call::at(5).with_key("hire");
+        let first = engine.open_tenant("team", Some("org"), 50, hire).unwrap();
+        engine.perform("team", &reserve(1), Call::at(150).with_key("order")).unwrap();
+        assert_eq!(engine.open_tenant("team", Some("org"), 50, hire), Ok(first));
+        engine.perform("team", &reserve(1), Call::at(151).with_key("order-2")).unwrap();
+        let again = engine.open_tenant("team", Some("org"), 50, hire).unwrap();
+        assert_eq!(again.amount_microcents, 0, "forgotten, and there already");
+        rebuilt(&engine);
     }
 
     /// How long after time 0 an amount set aside then still counts.

@@ -299,8 +299,11 @@ mod plain {
             if self.tenants.contains_key(name) {
                 return self.once(name, request, now, key, |model, _| model.receipt(name, None, 0));
             }
+            let mut now = now;
             if let Some(parent) = parent {
                 self.closed_above(parent)?;
+                let clocks = self.path(parent).into_iter().map(|scope| self.tenants[&scope].clock);
+                now = clocks.fold(now, u64::max);
             }
             let own = Balances {
                 initial_microcents: initial,
