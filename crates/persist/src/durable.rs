@@ -11,8 +11,7 @@ mod report;
 mod tasks;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use calybris_budget::{Applied, BudgetEngine, LedgerOperation, Refusal};
 use calybris_proof::chain::WalAnchor;
@@ -70,8 +69,8 @@ pub struct DurableLedger {
     /// Held while a cut through the engine is taken, of which there is one at a time: who waited for it with the order
     /// held would keep operations away for as long as another takes.
     cuts: Mutex<()>,
-    /// Set once the log fails: from then on there may be more in memory than on the disk.
-    failed: AtomicBool,
+    /// Why, once the log fails: from then on there may be more in memory than on the disk.
+    failed: OnceLock<String>,
     /// Those known to be good. Held by the one checkpoint, or retirement, under way.
     checkpoints: Mutex<Vec<Known>>,
     report: LedgerReport,
@@ -254,10 +253,11 @@ impl DurableLedger {
         Ok(self.log.retire_before(sequence.saturating_add(1))?)
     }
 
-    /// The head of the log, to be kept elsewhere.
+    /// The head of the log as far as it is durable, to be kept elsewhere: it is of every answer that was given, and of
+    /// nothing that a crash could take.
     #[must_use]
     pub fn anchor(&self) -> WalAnchor {
-        self.log.anchor()
+        self.log.durable_anchor()
     }
 
     /// Reads the ledger; what it gives is durable.
@@ -308,11 +308,13 @@ impl DurableLedger {
     }
 
     fn lock_order(&self) -> Result<MutexGuard<'_, Order>, PersistError> {
-        match self.order.lock() {
-            Ok(order) if !self.failed.load(Ordering::Acquire) => Ok(order),
+        let reason = match (self.order.lock(), self.failed.get()) {
+            (Ok(order), None) => return Ok(order),
+            (_, Some(reason)) => reason,
             // A panic between taking effect and being chained leaves the two apart like a failed write does.
-            _ => Err(PersistError::Poisoned { path: self.directory.clone() }),
-        }
+            (Err(_), None) => "a thread panicked in the middle of an operation",
+        };
+        Err(PersistError::Poisoned { path: self.directory.clone(), reason: reason.to_owned() })
     }
 
     fn wait_durable(&self, ticket: Ticket) -> Result<(), PersistError> {
@@ -321,7 +323,7 @@ impl DurableLedger {
 
     /// From now on nothing is acknowledged, and nothing in memory is believed.
     fn failed(&self, error: WalError) -> PersistError {
-        self.failed.store(true, Ordering::Release);
+        self.failed.get_or_init(|| error.to_string());
         error.into()
     }
 }

@@ -139,10 +139,12 @@ pub enum PersistError {
     },
     /// The log failed earlier, or a thread panicked in the middle of an operation: there may be more in memory than
     /// on the disk, so nothing more is done or told. Open the ledger again.
-    #[error("{} refuses everything until it is opened again: it failed earlier", path.display())]
+    #[error("{} refuses everything until it is opened again: {reason}", path.display())]
     Poisoned {
         /// The ledger.
         path: PathBuf,
+        /// What failed.
+        reason: String,
     },
     /// The log is broken or cannot be written.
     #[error(transparent)]

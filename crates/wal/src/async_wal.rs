@@ -120,10 +120,16 @@ impl<T> AsyncWalWriter<T> {
         self.writer.last_hash()
     }
 
-    /// The head, to be kept elsewhere.
+    /// As [`WalWriter::anchor`].
     #[must_use]
     pub fn anchor(&self) -> WalAnchor {
         self.writer.anchor()
+    }
+
+    /// As [`WalWriter::durable_anchor`].
+    #[must_use]
+    pub fn durable_anchor(&self) -> WalAnchor {
+        self.writer.durable_anchor()
     }
 
     /// As [`WalWriter::retirable_before`].

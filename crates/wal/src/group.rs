@@ -74,6 +74,8 @@ struct Last {
 struct State {
     /// Of everything chained.
     head: Head,
+    /// Of everything a sync covered.
+    durable: Head,
     /// Whole lines that are chained and not yet at the file.
     pending: Vec<u8>,
     /// Kept for its capacity.
@@ -96,6 +98,7 @@ impl GroupCommit {
         let head = output.head();
         let state = State {
             head,
+            durable: head,
             pending: Vec::new(),
             spare: Vec::new(),
             last: Last { entries: 1, time: Duration::ZERO },
@@ -110,6 +113,11 @@ impl GroupCommit {
     /// Of everything chained so far.
     pub(crate) fn head(&self) -> Head {
         lock(&self.state).head
+    }
+
+    /// Of everything known to be durable.
+    pub(crate) fn durable_head(&self) -> Head {
+        lock(&self.state).durable
     }
 
     /// The last sequence known to be durable.
@@ -258,6 +266,7 @@ impl<'a> Lead<'a> {
                 group.progress.write(head.sequence);
                 if sync {
                     state.last = Last { entries, time: start.elapsed() };
+                    state.durable = head;
                     group.progress.sync(head.sequence);
                 }
                 bytes.clear();

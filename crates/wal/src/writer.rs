@@ -10,6 +10,7 @@ use calybris_proof::audit::AuditedRecord;
 use calybris_proof::chain::{AnchorSchema, ChainHash, WalAnchor};
 use serde::Serialize;
 
+use crate::chain::Head;
 use crate::entry::WalEntry;
 use crate::error::WalError;
 use crate::group::{Goal, GroupCommit, Link};
@@ -204,10 +205,34 @@ impl<T> WalWriter<T> {
         }
     }
 
-    /// The head, to be kept elsewhere.
+    /// The head of everything appended. A crash can take what is not durable of it, and a log without its entry is
+    /// refused: to be kept elsewhere is the [`WalWriter::durable_anchor`].
     #[must_use]
     pub fn anchor(&self) -> WalAnchor {
-        let head = self.group.head();
+        self.anchor_of(self.group.head())
+    }
+
+    /// The head of what is durable, to be kept elsewhere.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("log");
+    /// use calybris_wal::WalWriter;
+    ///
+    /// let log = WalWriter::<&str>::open(&path)?;
+    /// log.append_durable("first")?;
+    /// log.append("second")?;
+    /// assert_eq!((log.anchor().sequence, log.durable_anchor().sequence), (2, 1));
+    /// log.sync()?;
+    /// assert_eq!(log.durable_anchor(), log.anchor());
+    /// # Ok::<(), calybris_wal::WalError>(())
+    /// ```
+    #[must_use]
+    pub fn durable_anchor(&self) -> WalAnchor {
+        self.anchor_of(self.group.durable_head())
+    }
+
+    fn anchor_of(&self, head: Head) -> WalAnchor {
         WalAnchor {
             schema_version: AnchorSchema,
             sequence: head.sequence,

@@ -18,8 +18,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
 
 use calybris_budget::BudgetEngine;
 use calybris_budget::finance::prove_snapshot;
@@ -113,7 +112,7 @@ pub(crate) fn open(
         order: Mutex::new(Order { head: log.anchor() }),
         log,
         cuts: Mutex::default(),
-        failed: AtomicBool::new(false),
+        failed: OnceLock::new(),
         checkpoints: Mutex::new(checkpoints),
         report,
     })

@@ -294,6 +294,7 @@ fn a_great_many_holds_expire_in_one_record_of_any_size() {
         };
         drop(ledger.submit(&operation).unwrap());
     }
+    ledger.balances("t").unwrap(); // which waits for all of them
     let before = ledger.anchor().sequence;
     // 40 MB of names, if they were listed.
     assert_eq!(ledger.expire(100).unwrap().len(), 5_000);

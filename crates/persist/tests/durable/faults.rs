@@ -203,9 +203,11 @@ fn a_read_shows_what_is_durable_or_fails() {
         drop(ledger.submit(&operation).unwrap());
     }
     disk.fail(1, Fault::FromThere, io::ErrorKind::Other);
-    assert!(ledger.balances("org").is_err(), "it is in memory, and cannot become durable");
+    let first = ledger.balances("org").expect_err("it is in memory, and cannot become durable");
     let again = ledger.balances("org").unwrap_err();
     assert!(matches!(again, PersistError::Poisoned { .. }), "{again}");
+    let refuses = "ledger refuses everything until it is opened again";
+    assert_eq!(again.to_string(), format!("{refuses}: {first}"), "whoever hears it hears why");
     drop(ledger);
     disk.heal();
     disk.crash();
@@ -218,6 +220,29 @@ fn a_read_shows_what_is_durable_or_fails() {
     disk.crash();
     drop(ledger);
     assert!(open(&disk).unwrap().balances("org").unwrap().is_some(), "it was shown, so it stays");
+}
+
+/// An anchor is kept elsewhere, and whatever lacks its entry is refused: no crash may take that entry.
+#[test]
+fn an_anchor_is_of_what_is_durable() {
+    let disk = Disk::default();
+    let ledger = open(&disk).unwrap();
+    let mut operations = opening();
+    let mut next = || operations.next().unwrap();
+    ledger.apply(&next()).unwrap().unwrap();
+    let acknowledged = ledger.anchor();
+    drop(ledger.submit(&next()).unwrap());
+    assert_eq!(ledger.anchor(), acknowledged, "nobody waited for the second");
+    disk.fail(1, Fault::FromThere, io::ErrorKind::Other);
+    ledger.apply(&next()).unwrap_err();
+    assert_eq!(ledger.anchor(), acknowledged);
+    drop(ledger);
+    disk.heal();
+    disk.crash();
+    let options = DurableOptions::new().storage(Arc::new(disk.clone())).anchor(acknowledged);
+    let ledger = DurableLedger::open_with(Path::new(LEDGER), options).unwrap();
+    ledger.apply(&opening().nth(1).unwrap()).unwrap().unwrap();
+    assert_eq!(ledger.anchor().sequence, acknowledged.sequence + 1);
 }
 
 /// A storage that panics tells the log, and not the ledger: the next operation is in memory before it is found out.
