@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use calybris_budget::{
-    BudgetEngine, BudgetSnapshot, ConservationStatus, OverrunPolicy, TenantState, TenantStatus,
-    conservation_status_for_snapshot,
+    BudgetEngine, BudgetSnapshot, ConservationStatus, LedgerState, OverrunPolicy, TenantLedger,
+    TenantState, TenantStatus, conservation_status_for_snapshot,
 };
 use calybris_wal::storage::{Files, Storage};
 
@@ -104,7 +104,7 @@ fn check(snapshot: &BudgetSnapshot, path: &Path) -> Result<(), PersistError> {
 /// # Ok::<(), PersistError>(())
 /// ```
 pub fn checkpoint(engine: &BudgetEngine, path: &Path) -> Result<(), PersistError> {
-    save_settled(engine, engine.snapshot(), path)
+    save_settled(engine, None, path)
 }
 
 /// Saves what the ledger is now as what it was after log entry `wal_sequence`. The caller sees to it that
@@ -117,28 +117,42 @@ pub fn checkpoint_with_wal(
     path: &Path,
     wal_sequence: u64,
 ) -> Result<(), PersistError> {
-    let mut snapshot = engine.snapshot();
-    snapshot.wal_high_watermark = Some(wal_sequence);
-    save_settled(engine, snapshot, path)
+    save_settled(engine, Some(wal_sequence), path)
 }
 
 fn save_settled(
     engine: &BudgetEngine,
-    snapshot: BudgetSnapshot,
+    wal_high_watermark: Option<u64>,
     path: &Path,
 ) -> Result<(), PersistError> {
-    if snapshot.active_reservations > 0 {
-        let count = snapshot.active_reservations;
+    // Looked at once: what is saved is of the instant that was found to have nothing beyond it.
+    let LedgerState { tenants, .. } = engine.state();
+    let count = tenants.iter().map(|tenant| tenant.holds.len() as u64).sum();
+    if count > 0 {
         return Err(PersistError::OpenHolds { path: path.to_owned(), count });
     }
-    // After the snapshot: what was set before it is still set, or was given up by the caller since.
-    for tenant in engine.state().tenants {
-        if let Some(what) = beyond_amounts(&tenant) {
-            let (path, tenant_id) = (path.to_owned(), tenant.tenant_id);
-            return Err(PersistError::MoreThanAmounts { path, tenant_id, what });
-        }
+    let lost = |tenant| beyond_amounts(tenant).map(|what| (tenant.tenant_id.clone(), what));
+    if let Some((tenant_id, what)) = tenants.iter().find_map(lost) {
+        return Err(PersistError::MoreThanAmounts { path: path.to_owned(), tenant_id, what });
     }
+    let snapshot = BudgetSnapshot {
+        // Of a later instant: above every hold id that was given until the first.
+        version: engine.snapshot().version,
+        tenants: tenants.into_iter().map(amounts).collect(),
+        active_reservations: 0,
+        wal_high_watermark,
+    };
     save_snapshot(&snapshot, path)
+}
+
+fn amounts(tenant: TenantState) -> TenantLedger {
+    TenantLedger {
+        tenant_id: tenant.tenant_id,
+        initial_microcents: tenant.initial_microcents,
+        remaining_microcents: tenant.remaining_microcents,
+        reserved_microcents: tenant.reserved_microcents,
+        committed_microcents: tenant.committed_microcents,
+    }
 }
 
 /// What a snapshot of amounts would lose of a tenant. A cap is a setting, and not asked for.

@@ -80,6 +80,18 @@ pub enum PersistError {
         /// The last entry of the log.
         found: u64,
     },
+    /// The log begins after the position the snapshot includes: entries in between were retired.
+    #[error("{} includes log entries up to {watermark}, {} begins after entry {retired}", snapshot.display(), log.display())]
+    LogBeginsAfterSnapshot {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// The log.
+        log: PathBuf,
+        /// The last entry the snapshot includes; 0 when it names no position.
+        watermark: u64,
+        /// The last entry that was retired.
+        retired: u64,
+    },
     /// The log has another entry where the snapshot was taken: they do not belong together.
     #[error("{} was not taken after entry {sequence} of {}", snapshot.display(), log.display())]
     Forked {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use calybris_budget::BudgetSnapshot;
-use calybris_wal::{verify_wal, verify_wal_keyed};
+use calybris_wal::{WalOptions, verify_wal_with};
 
 use crate::checkpoint::load_snapshot;
 use crate::error::PersistError;
@@ -13,7 +13,7 @@ use crate::error::PersistError;
 pub struct RecoveryPlan {
     /// The snapshot.
     pub snapshot: BudgetSnapshot,
-    /// Entries in the log, all verified.
+    /// Entries of the log, retired ones included; those that are there were verified.
     pub total_wal_entries: u64,
     /// Those after the snapshot: the last ones of the log.
     pub entries_to_replay: u64,
@@ -24,7 +24,8 @@ pub struct RecoveryPlan {
 /// Reads the snapshot and verifies the log, changing neither.
 ///
 /// # Errors
-/// [`PersistError::LogBehindSnapshot`] when the log lacks entries the snapshot includes;
+/// [`PersistError::LogBehindSnapshot`] when the log lacks entries the snapshot includes, and
+/// [`PersistError::LogBeginsAfterSnapshot`] when it lacks some that come after, because they were retired;
 /// [`PersistError::Wal`] at the first broken line; as [`load_snapshot`](crate::load_snapshot).
 ///
 /// ```
@@ -48,8 +49,7 @@ pub struct RecoveryPlan {
 /// # Ok::<(), PersistError>(())
 /// ```
 pub fn recovery_plan(snapshot: &Path, wal: &Path) -> Result<RecoveryPlan, PersistError> {
-    let (entries, _) = verify_wal(wal)?;
-    plan(snapshot, wal, entries)
+    plan(snapshot, wal, &WalOptions::new())
 }
 
 /// As [`recovery_plan`] for a keyed log.
@@ -61,20 +61,26 @@ pub fn recovery_plan_keyed(
     wal: &Path,
     key: &[u8],
 ) -> Result<RecoveryPlan, PersistError> {
-    let (entries, _) = verify_wal_keyed(wal, key)?;
-    plan(snapshot, wal, entries)
+    plan(snapshot, wal, &WalOptions::new().key(key))
 }
 
-fn plan(path: &Path, wal: &Path, total_wal_entries: u64) -> Result<RecoveryPlan, PersistError> {
+fn plan(path: &Path, wal: &Path, options: &WalOptions) -> Result<RecoveryPlan, PersistError> {
+    let found = verify_wal_with(wal, options, None)?;
     let snapshot = load_snapshot(path)?;
-    let wal_high_watermark = snapshot.wal_high_watermark.unwrap_or(0);
-    let entries_to_replay = total_wal_entries.checked_sub(wal_high_watermark).ok_or_else(|| {
-        PersistError::LogBehindSnapshot {
-            snapshot: path.to_owned(),
-            log: wal.to_owned(),
-            watermark: wal_high_watermark,
-            found: total_wal_entries,
-        }
-    })?;
-    Ok(RecoveryPlan { snapshot, total_wal_entries, entries_to_replay, wal_high_watermark })
+    let watermark = snapshot.wal_high_watermark.unwrap_or(0);
+    let files = || (path.to_owned(), wal.to_owned());
+    let Some(entries_to_replay) = found.sequence.checked_sub(watermark) else {
+        let ((snapshot, log), found) = (files(), found.sequence);
+        return Err(PersistError::LogBehindSnapshot { snapshot, log, watermark, found });
+    };
+    if watermark < found.after {
+        let ((snapshot, log), retired) = (files(), found.after);
+        return Err(PersistError::LogBeginsAfterSnapshot { snapshot, log, watermark, retired });
+    }
+    Ok(RecoveryPlan {
+        snapshot,
+        total_wal_entries: found.sequence,
+        entries_to_replay,
+        wal_high_watermark: watermark,
+    })
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 
 use calybris_budget::{BudgetEngine, BudgetSnapshot};
-use calybris_wal::WalWriter;
 use calybris_wal::storage::{Change, Files, Storage as _, Watched};
+use calybris_wal::{WalOptions, WalWriter};
 
 use crate::checkpoint::{load_snapshot_from, save_snapshot_to};
 use crate::*;
@@ -178,6 +179,39 @@ fn what_a_snapshot_of_amounts_would_lose_is_refused_by_name() {
     refused(&engine, "the debt");
 }
 
+/// A caller goes into debt and pays it, over and over: no snapshot has the spending without the debt.
+#[test]
+fn what_is_saved_is_of_the_instant_that_was_asked_about() {
+    use calybris_budget::{Call, OverrunPolicy, TenantAction};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.json");
+    let engine = BudgetEngine::new();
+    engine.ensure_tenant("desk", 10);
+    let set = |policy| {
+        let action = TenantAction::SetOverrunPolicy { policy };
+        engine.perform("desk", &action, Call::default()).unwrap();
+    };
+    let is_over = AtomicBool::new(false);
+    let spend = || {
+        while !is_over.load(Ordering::Relaxed) {
+            set(OverrunPolicy::Overdraft { cap_microcents: 5 });
+            let (_, hold) = engine.try_reserve("desk", 10);
+            engine.commit(hold.unwrap(), 15);
+            set(OverrunPolicy::Refuse);
+            engine.top_up_tenant("desk", 15);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(spend);
+        let saved = (0..400).filter(|_| checkpoint(&engine, &path).is_ok());
+        let found = saved.filter_map(|_| load_snapshot(&path).ok());
+        let committed: Vec<_> = found.map(|found| found.tenants[0].committed_microcents).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(!committed.is_empty(), "never found between two rounds");
+        assert!(committed.iter().all(|committed| committed % 15 == 0), "{committed:?}");
+    });
+}
+
 #[test]
 fn nothing_that_could_not_be_restored_is_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,4 +255,30 @@ fn a_plan_counts_what_the_snapshot_lacks() {
     let expected = "includes log entries up to 6, ";
     assert!(error.to_string().contains(expected), "{error}");
     assert!(matches!(recovery_plan(&ledger_file, &wal), Err(PersistError::Wal(_))), "unkeyed");
+}
+
+#[test]
+fn a_plan_is_refused_when_entries_it_needs_were_retired() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger_file, wal) = (folder.path().join("ledger.json"), folder.path().join("log"));
+    let log = WalWriter::open_with(&wal, &WalOptions::new().segment_bytes(500)).unwrap();
+    for entry in 0..6 {
+        log.append(format!("{entry:500}")).unwrap();
+    }
+    let retired = log.retire_before(4).unwrap().unwrap().sequence;
+    assert_eq!(retired, 3);
+    let plan = |watermark| {
+        checkpoint_with_wal(&ledger(1), &ledger_file, watermark).unwrap();
+        recovery_plan(&ledger_file, &wal)
+    };
+    assert_eq!(plan(3).unwrap().entries_to_replay, 3, "4, 5 and 6");
+    let error = plan(2).unwrap_err();
+    let expected = "includes log entries up to 2, ";
+    assert!(error.to_string().contains(expected), "{error}");
+    assert!(error.to_string().ends_with("log begins after entry 3"), "{error}");
+    checkpoint(&ledger(1), &ledger_file).unwrap();
+    let error = recovery_plan(&ledger_file, &wal).unwrap_err();
+    let named =
+        matches!(error, PersistError::LogBeginsAfterSnapshot { watermark: 0, retired: 3, .. });
+    assert!(named, "{error}");
 }
