@@ -346,7 +346,8 @@ impl BudgetEngine {
         self.ledger.last_version()
     }
 
-    /// The committed amounts of all tenants at one instant, clamped to the range of `i64`.
+    /// The sum of the committed amounts of all tenants at one instant, clamped to the range of `i64`. In a
+    /// hierarchy an amount counts at every level.
     #[must_use]
     pub fn total_committed_microcents(&self) -> i64 {
         clamped(self.ledger.unversioned_snapshot().total_committed())

@@ -50,6 +50,9 @@ pub fn ledger_digest(snapshot: &BudgetSnapshot) -> [u8; 32] {
 }
 
 /// One frozen snapshot that balances, bound to its digest and its totals.
+///
+/// The totals are sums over all tenants. In a hierarchy an amount spent is one at the tenant and at each of its
+/// ancestors, and counts at each of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConservationProof {
@@ -61,16 +64,16 @@ pub struct ConservationProof {
     pub tenant_count: usize,
     /// Open holds of all of them.
     pub active_reservations: u64,
-    /// Everything ever granted to any of them; 0 when the totals are not representable.
+    /// The sum of what was ever granted to each of them; 0 when the totals are not representable.
     pub total_initial_microcents: i64,
-    /// Everything spent by any of them; 0 when the totals are not representable.
+    /// The sum of what each of them has committed; 0 when the totals are not representable.
     pub total_committed_microcents: i64,
     /// Whether both totals fit in an `i64`.
     pub aggregate_totals_representable: bool,
 }
 
-/// What [`ConservationProof`] says, whether or not the snapshot balances, and what was spent since
-/// the certificate before.
+/// What [`ConservationProof`] says, whether or not the snapshot balances, and what was committed since
+/// the certificate before: a total like the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinancialCertificate {
@@ -82,15 +85,15 @@ pub struct FinancialCertificate {
     pub tenant_count: usize,
     /// Open holds of all of them.
     pub active_reservations: u64,
-    /// Everything ever granted to any of them; 0 when the totals are not representable.
+    /// The sum of what was ever granted to each of them; 0 when the totals are not representable.
     pub total_initial_microcents: i64,
-    /// Everything spent by any of them; 0 when the totals are not representable.
+    /// The sum of what each of them has committed; 0 when the totals are not representable.
     pub total_committed_microcents: i64,
     /// Whether both totals fit in an `i64`.
     pub aggregate_totals_representable: bool,
     /// Whether every tenant balances.
     pub conservation_balanced: bool,
-    /// Spent since the certificate before, clamped to the range of `i64`.
+    /// Committed since the certificate before, clamped to the range of `i64`.
     pub committed_since_last_certificate: i64,
 }
 

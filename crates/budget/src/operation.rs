@@ -12,7 +12,8 @@ pub enum TenantAction {
     Reserve {
         /// More than 0.
         amount_microcents: i64,
-        /// From this caller time on, [`expire`](crate::BudgetEngine::expire) gives the hold back.
+        /// From this caller time on, [`expire`](crate::BudgetEngine::expire) gives the hold back. `u64::MAX` is
+        /// none, as `None` is.
         deadline: Option<u64>,
     },
     /// Set as much aside as every scope allows, but no more than `amount_microcents` and no less
@@ -83,7 +84,7 @@ pub enum HoldAction {
     },
     /// Move the deadline; `None` removes it.
     Extend {
-        /// Later than now.
+        /// Later than now. `u64::MAX` is none.
         deadline: Option<u64>,
     },
 }

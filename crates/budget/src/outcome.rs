@@ -59,7 +59,8 @@ pub enum BudgetSettlement {
     },
     /// More was spent than the hold and what remains. The hold stays open.
     Overrun {
-        /// What remains beside the hold.
+        /// What remains beside the hold, where that is the limit; 0 where it is the cap on a debt
+        /// ([`OverrunPolicy::Overdraft`](crate::OverrunPolicy::Overdraft)), whatever remains.
         remaining_microcents: i64,
     },
     /// A negative amount. The hold stays open.
@@ -221,7 +222,7 @@ impl From<RefusalReason> for BudgetSettlement {
             RefusalReason::Overrun { remaining, .. } => {
                 Self::Overrun { remaining_microcents: remaining }
             }
-            // Only a tenant with nothing left comes to owe anything.
+            // Which has no number for what remains.
             RefusalReason::OverdraftLimit { .. } => Self::Overrun { remaining_microcents: 0 },
             RefusalReason::Overflow { current, asked } => {
                 Self::Overflow { current_microcents: current, added_microcents: asked }

@@ -1,4 +1,5 @@
-//! From a state to a ledger, refusing every state that no ledger can be in.
+//! From a state to a ledger, refusing what does not add up, names ids that were never given, or is not in the form that a
+//! ledger writes.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -26,8 +27,9 @@ impl BudgetEngine {
     /// snapshots are no part of a state, because taking one changes nothing; they start again.
     ///
     /// # Errors
-    /// A state that no ledger can be in: amounts that do not add up, within a tenant or between a
-    /// tenant and those below it, ids that were never given, anything not in canonical form.
+    /// A state that does not hold together: amounts that do not add up, within a tenant or between a
+    /// tenant and those below it, ids that were never given, anything not in canonical form. Times and keys are
+    /// taken as they are: nothing in a state shows whether they ever were so.
     pub fn from_state(state: &LedgerState) -> Result<Self, StateError> {
         if state.schema_version != LEDGER_STATE_SCHEMA {
             return Err(StateError::Schema { found: state.schema_version.clone() });
