@@ -14,8 +14,9 @@ mod block;
 mod bounds;
 mod columns;
 mod estimate;
-mod gates;
 mod lanes;
+mod pending;
+mod planes;
 mod scan;
 mod tally;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use alloc::boxed::Box;
 use core::marker::PhantomData;
 
 use block::OneBlock;
-use columns::{BLOCK, Chunk, SMALL, Small, Summary, chunks, small};
+use columns::{BLOCK, BLOCKS, Large, SMALL, Small, Summary, large, small};
 use estimate::{PolicyScale, Scale};
 use lanes::{Lanes, Portable};
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
@@ -56,7 +57,7 @@ enum Layout {
     /// One block, whose arithmetic fits 64 bits.
     Block(Box<OneBlock>),
     Small(PolicyScale, Box<[Small]>),
-    Large(PolicyScale, Box<[Chunk]>),
+    Large(PolicyScale, Large),
 }
 
 /// The widest lanes of this processor, found when the snapshot is built.
@@ -79,7 +80,7 @@ impl Layout {
                 } else if models.len() <= SMALL {
                     Self::Small(scale, small::<L>(models, widths))
                 } else {
-                    Self::Large(scale, chunks::<L>(models, widths))
+                    Self::Large(scale, large::<L>(models, widths))
                 }
             }
             _ => Self::Rows,
@@ -173,19 +174,64 @@ impl Fast {
         models: &[KernelModel],
         input: &KernelInput,
     ) -> A {
-        let summary = &self.summary;
-        let arithmetic = Arithmetic::new(params, input);
         if !Scale::fits(input) {
             return by_row(params, input, models);
         }
+        let (summary, arithmetic) = (&self.summary, Arithmetic::new(params, input));
         match &self.layout {
             Layout::Rows | Layout::Block(..) => by_row(params, input, models),
             Layout::Small(scale, blocks) => {
-                Scan::new(arithmetic, summary, scale, models).blocks(lanes, blocks)
+                let mut scan = Scan::new(lanes, arithmetic, summary, scale, models);
+                scan.small::<A>(blocks);
+                scan.finish(|| self.reject(params, models, input))
             }
-            Layout::Large(scale, chunks) => {
-                Scan::new(arithmetic, summary, scale, models).chunks(lanes, chunks)
+            Layout::Large(scale, large) => {
+                let mut scan = Scan::new(lanes, arithmetic, summary, scale, models);
+                through::<L, A>(lanes, large, core::slice::from_mut(&mut scan));
+                scan.finish(|| self.reject(params, models, input))
             }
+        }
+    }
+
+    /// Decides each of `inputs` into the place that comes next, if there is one.
+    #[inline(always)]
+    fn one_by_one<'d, L: Lanes>(
+        &self,
+        lanes: L,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        inputs: &[KernelInput],
+        decisions: &mut impl Iterator<Item = &'d mut KernelDecision>,
+    ) {
+        for (input, decision) in inputs.iter().zip(decisions) {
+            *decision = match request_refusal(params, input) {
+                Some(reason) => refuse(params, input, reason),
+                None => self.scan(lanes, params, models, input),
+            };
+        }
+    }
+
+    /// Decides a request that no model passes: it says which gate refused most, and so every gate is counted.
+    #[cold]
+    #[inline(never)]
+    fn reject(
+        &self,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        input: &KernelInput,
+    ) -> KernelDecision {
+        let (decision, _): (_, DecisionTrace) = self.decide_by_scan(params, models, input);
+        decision
+    }
+}
+
+/// Takes requests through a large catalog side by side: each chunk is brought near once for all of them.
+#[inline(always)]
+fn through<L: Lanes, A: Answer>(lanes: L, large: &Large, scans: &mut [Scan<'_, L>]) {
+    let mut margins = [lanes.splat(0); BLOCKS];
+    for (number, chunk) in large.chunks.iter().enumerate() {
+        for scan in &mut *scans {
+            scan.chunk::<A>(large, chunk, number, &mut margins);
         }
     }
 }
@@ -308,17 +354,34 @@ struct EachInScan<'a> {
     decisions: &'a mut [KernelDecision],
 }
 
+/// Requests that go through a large catalog side by side.
+const TILE: usize = 8;
+
 impl Work for EachInScan<'_> {
     type Output = ();
 
     #[inline(always)]
     fn on<L: Lanes>(self, lanes: L) {
         let Self { fast, params, models, inputs, decisions } = self;
-        for (input, decision) in inputs.iter().zip(decisions) {
-            *decision = match request_refusal(params, input) {
-                Some(reason) => refuse(params, input, reason),
-                None => fast.scan(lanes, params, models, input),
-            };
+        let (tiles, rest) = inputs.as_chunks::<TILE>();
+        let mut decisions = decisions.iter_mut();
+        for tile in tiles {
+            if let Layout::Large(scale, large) = &fast.layout
+                && decisions.len() >= TILE
+                && tile.iter().all(|it| request_refusal(params, it).is_none() && Scale::fits(it))
+            {
+                let mut scans = tile.each_ref().map(|input| {
+                    let arithmetic = Arithmetic::new(params, input);
+                    Scan::new(lanes, arithmetic, &fast.summary, scale, models)
+                });
+                through::<L, KernelDecision>(lanes, large, &mut scans);
+                for ((scan, input), decision) in scans.iter_mut().zip(tile).zip(&mut decisions) {
+                    *decision = scan.finish(|| fast.reject(params, models, input));
+                }
+            } else {
+                fast.one_by_one(lanes, params, models, tile, &mut decisions);
+            }
         }
+        fast.one_by_one(lanes, params, models, rest, &mut decisions);
     }
 }

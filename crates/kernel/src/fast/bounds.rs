@@ -13,7 +13,7 @@ pub(crate) struct Bounds {
     pub(crate) risk: u16,
     /// In milliseconds: no limit is that of the slowest model.
     limit_ms: u32,
-    /// Whether the columns have all bits of a latency.
+    /// Whether the columns say all there is to say of a latency: they have all of its bits, or there is no limit.
     latency_is_whole: bool,
 }
 
@@ -28,8 +28,27 @@ impl Bounds {
             max_latency: top_bits(limit_ms.into(), summary.widths.latency),
             risk: top_bits(input.risk_bps.into(), BPS_WIDTH),
             limit_ms,
-            latency_is_whole: summary.widths.latency <= COLUMN_BITS,
+            latency_is_whole: unlimited || summary.widths.latency <= COLUMN_BITS,
         }
+    }
+
+    /// The models of a block that pass the gates of quality, latency, provider and risk ceiling, each on its own.
+    /// `latency_ms` is as for [`Bounds::too_slow`].
+    #[inline(always)]
+    pub(crate) fn passing<L: Lanes>(
+        &self,
+        lanes: L,
+        block: &Block,
+        allowed_providers: u64,
+        latency_ms: impl Fn(usize) -> u32,
+    ) -> [u32; 4] {
+        let refused = [
+            lanes.above(lanes.splat(self.minimum_quality), lanes.load(&block.quality)),
+            self.too_slow(lanes, block, latency_ms),
+            lanes.outside(&block.providers, allowed_providers),
+            lanes.above(lanes.splat(self.risk), lanes.load(&block.risk_ceiling)),
+        ];
+        refused.map(|refused| !refused)
     }
 
     /// The latency gate. A latency that lost bits and equals the limit's is compared in full; `latency_ms` has it for

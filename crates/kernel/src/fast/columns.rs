@@ -3,15 +3,15 @@
 //! What is compared with a number (quality, latency, risk ceiling, prices) becomes columns of 15 bits, of
 //! which one instruction reads 16 or 32, in the order that the machine's lanes want. What is a set of bits is
 //! stored by catalog size: in a small catalog beside its numbers, which decides without a loop over bits; in a
-//! large one as bit planes, of which a request needs few: plane `b` has a bit for each model that has bit `b`, so
-//! that one word answers for 32 models.
+//! large one as bit planes, of which a request needs few and of which one word answers for 32 models.
 
 use alloc::boxed::Box;
 use core::array::from_fn;
 
 use super::lanes::{Column, Lanes, Providers, Sets, halves};
+use super::planes::Planes;
 use super::words::Words;
-use crate::{KernelModel, MAX_PROVIDER_ID};
+use crate::{ALL_PROVIDERS, KernelInput, KernelModel, MAX_PROVIDER_ID};
 
 /// Models to a block.
 pub(crate) const BLOCK: usize = 32;
@@ -51,15 +51,18 @@ pub(crate) struct Small {
     pub(crate) regions: Sets,
 }
 
-/// The models that have it, for each bit of a 64-bit set.
-pub(crate) type Planes = [Words; 64];
+/// The models of a large catalog.
+#[derive(Debug)]
+pub(crate) struct Large {
+    pub(crate) chunks: Box<[Chunk]>,
+    pub(crate) capabilities: Planes,
+    pub(crate) regions: Planes,
+}
 
-/// The models of a large catalog, 512 to a chunk.
+/// The numbers of 512 models.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) enabled: Words,
-    pub(crate) capabilities: Planes,
-    pub(crate) regions: Planes,
     pub(crate) blocks: [Block; BLOCKS],
 }
 
@@ -130,6 +133,17 @@ impl Summary {
         summary
     }
 
+    /// Whether no model can fail the gates of quality, latency, provider and risk ceiling.
+    #[inline(always)]
+    pub(crate) fn is_open(&self, input: &KernelInput) -> bool {
+        let limit_ms = input.max_p95_latency_ms;
+        input.minimum_quality_bps <= self.lowest_quality
+            && (limit_ms == 0 || limit_ms >= self.highest_latency)
+            && input.allowed_provider_mask == ALL_PROVIDERS
+            && !self.unknown_providers
+            && input.risk_bps <= self.lowest_risk_ceiling
+    }
+
     /// Whether basis points fit the columns.
     pub(crate) fn bps_fit(&self) -> bool {
         (self.highest_quality | self.highest_risk_ceiling) >> BPS_WIDTH == 0
@@ -158,40 +172,25 @@ pub(crate) fn small<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Box<[S
     models.chunks(BLOCK).map(small).collect()
 }
 
-/// The chunks of a large catalog, in order.
-pub(crate) fn chunks<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Box<[Chunk]> {
-    models.chunks(CHUNK).map(|models| chunk::<L>(models, widths)).collect()
+/// A large catalog, in order.
+pub(crate) fn large<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Large {
+    Large {
+        chunks: models.chunks(CHUNK).map(|models| chunk::<L>(models, widths)).collect(),
+        capabilities: Planes::new(models, |model| model.capabilities),
+        regions: Planes::new(models, |model| model.region_mask),
+    }
 }
 
 fn chunk<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Chunk {
     let blocks = from_fn(|block| models.chunks(BLOCK).nth(block).unwrap_or_default());
     Chunk {
         enabled: blocks.iter().map(|models| enabled(models)).collect(),
-        capabilities: planes(models, |model| model.capabilities),
-        regions: planes(models, |model| model.region_mask),
         blocks: blocks.map(|models| block::<L>(models, widths)),
     }
 }
 
 pub(crate) fn enabled(models: &[KernelModel]) -> u32 {
     models.iter().rev().fold(0, |bits, model| bits << 1 | u32::from(model.enabled != 0))
-}
-
-fn planes(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Planes {
-    let mut planes = [Words::NONE; 64];
-    for (pair, models) in models.chunks(64).enumerate() {
-        let mut rows = [0; 64];
-        for (row, model) in rows.iter_mut().zip(models) {
-            *row = set(model);
-        }
-        transpose(&mut rows);
-        for (plane, row) in planes.iter_mut().zip(rows) {
-            if let Some(words) = plane.0.as_chunks_mut().0.get_mut(pair) {
-                *words = halves(row);
-            }
-        }
-    }
-    planes
 }
 
 /// Bit `j` of row `i` becomes bit `i` of row `j`, by swapping ever smaller squares (Warren, Hacker's

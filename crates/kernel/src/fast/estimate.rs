@@ -5,8 +5,6 @@
 //! 16 bits. How far an estimate can be from the truth is bounded by the constants here; whatever they cannot
 //! settle is computed exactly.
 
-use core::ops::{BitAnd, BitOr, Not};
-
 use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Widths};
 use super::lanes::{Column, Lanes};
 use crate::arithmetic::Arithmetic;
@@ -170,38 +168,13 @@ const fn high_half(product: u128) -> u64 {
     (product >> 64) as u64
 }
 
-/// What the estimate says of models, a bit each: of the 32 of a block, or of all those of a chunk.
+/// What the estimate says of the cost of a block's models, a bit each.
 #[derive(Clone, Copy)]
-pub(crate) struct Verdicts<B> {
+pub(crate) struct Verdicts {
     /// Certainly over the budget.
-    pub(crate) over_budget: B,
+    pub(crate) over_budget: u32,
     /// Certainly or possibly over the budget.
-    pub(crate) near_budget: B,
-    /// Certainly worth nothing.
-    pub(crate) worthless: B,
-    /// Certainly worth something.
-    pub(crate) worthy: B,
-}
-
-/// The last two gates, for models that passed all others.
-pub(crate) struct Settled<B> {
-    pub(crate) over_budget: B,
-    /// Surely eligible.
-    pub(crate) worthy: B,
-    /// To be computed exactly.
-    pub(crate) unsure: B,
-}
-
-impl<B: Copy + BitAnd<Output = B> + BitOr<Output = B> + Not<Output = B>> Verdicts<B> {
-    #[inline(always)]
-    pub(crate) fn settle(&self, alive: B) -> Settled<B> {
-        let over_budget = alive & self.over_budget;
-        let affordable = alive & !self.near_budget;
-        let worthless = affordable & self.worthless;
-        let worthy = affordable & self.worthy;
-        let unsure = alive & !(over_budget | worthless | worthy);
-        Settled { over_budget, worthy, unsure }
-    }
+    pub(crate) near_budget: u32,
 }
 
 /// The estimate of a block.
@@ -228,10 +201,17 @@ impl<N: Copy> Estimate<N> {
     }
 
     #[inline(always)]
-    pub(crate) fn verdicts<L: Lanes<Numbers = N>>(&self, lanes: L) -> Verdicts<u32> {
+    pub(crate) fn verdicts<L: Lanes<Numbers = N>>(&self, lanes: L) -> Verdicts {
         let [near_budget, over_budget] = lanes.negative(self.left, COST_SLACK + COST_EXCESS);
-        let [not_worthy, worthless] = lanes.negative(self.margins, SPREAD - 1);
-        Verdicts { over_budget, near_budget, worthless, worthy: !not_worthy }
+        Verdicts { over_budget, near_budget }
+    }
+
+    /// Who may not be eligible, for want of budget or worth, and who surely is not.
+    #[inline(always)]
+    pub(crate) fn outlook<L: Lanes<Numbers = N>>(&self, lanes: L) -> [u32; 2] {
+        const { assert!(COST_SLACK + COST_EXCESS < SPREAD) };
+        let [_, less] = lanes.sort(self.left, self.margins);
+        lanes.negative(less, SPREAD - 1)
     }
 
     /// What each of `models` has to spare, the less of budget and worth: one unit is enough, and not to be short of

@@ -1,33 +1,49 @@
-//! One request against the columns: gates as masks, then estimates, then the exact few.
+//! A request against the columns: each block passes all gates at once, then the estimate, then the exact few.
 
 use super::bounds::Bounds;
-use super::columns::{BLOCK, BLOCKS, Block, CHUNK, Chunk, Small, Summary};
-use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Settled, Verdicts};
-use super::gates::{all_of, any_of, below, disjoint, outside};
+use super::columns::{BLOCK, BLOCKS, Block, CHUNK, Chunk, Large, Small, Summary};
+use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
 use super::lanes::Lanes;
-use super::tally::{Alive, Count, Leaders};
+use super::pending::{Entry, Pending};
+use super::tally::{Count, Leaders};
 use super::words::Words;
 use crate::arithmetic::Arithmetic;
 use crate::decide::{Answer, Candidate, Ranking, Seat};
-use crate::gate::{Score, score_economics};
-use crate::{ALL_PROVIDERS, KernelModel};
+use crate::gate::score_economics;
+use crate::{KernelDecision, KernelModel};
 
 /// A request on its way through the catalog.
-pub(crate) struct Scan<'a> {
+pub(crate) struct Scan<'a, L: Lanes> {
+    lanes: L,
     arithmetic: Arithmetic<'a>,
     summary: &'a Summary,
     models: &'a [KernelModel],
     bounds: Bounds,
+    /// Whether no model can fail a gate on a number or the provider.
+    open: bool,
     scale: Scale,
     count: Count,
-    ranking: Ranking,
+    leaders: Leaders<L::Numbers>,
     /// A margin that is not above this is that of a model worth less than the second best found so far.
     bar: i16,
+    pending: Pending,
+    ranking: Ranking,
 }
 
-impl<'a> Scan<'a> {
+/// The margins of a chunk: room that is not cleared between chunks.
+pub(crate) type Margins<L> = [<L as Lanes>::Numbers; BLOCKS];
+
+/// What sets say of up to a chunk of models: which of them are enabled, offer the capabilities and serve a region.
+struct Entrants {
+    enabled: Words,
+    capable: Words,
+    serving: Words,
+}
+
+impl<'a, L: Lanes> Scan<'a, L> {
     #[inline(always)]
     pub(crate) fn new(
+        lanes: L,
         arithmetic: Arithmetic<'a>,
         summary: &'a Summary,
         policy_scale: &PolicyScale,
@@ -35,182 +51,166 @@ impl<'a> Scan<'a> {
     ) -> Self {
         Self {
             bounds: Bounds::new(arithmetic.input, summary),
+            open: summary.is_open(arithmetic.input),
             scale: Scale::new(arithmetic.input, FixedTerms::of(&arithmetic), policy_scale),
+            lanes,
             arithmetic,
             summary,
             models,
             count: Count::default(),
-            ranking: Ranking::new(),
+            leaders: Leaders::none(lanes),
             bar: -1,
+            pending: Pending::new(),
+            ranking: Ranking::new(),
         }
     }
 
     /// Decides a small catalog of several blocks.
     #[inline(always)]
-    pub(crate) fn blocks<L: Lanes, A: Answer>(mut self, lanes: L, small: &[Small]) -> A {
-        let input = self.arithmetic.input;
-        let blocks = small.iter().map(|small| &small.block);
-        let mut alive = Alive::new(small.iter().map(|small| small.enabled).collect());
-        let columns = blocks.clone().map(|block| &block.quality);
-        alive.refuse(below(lanes, self.bounds.minimum_quality, columns));
-        let quality = alive.count;
-        alive.refuse(self.each_too_slow(lanes, blocks.clone(), 0));
-        let latency = alive.count;
-        let lacking = small.iter().map(|small| &small.lacking);
-        alive.refuse(!disjoint(lanes, input.required_capabilities, lacking));
-        let capability = alive.count;
-        let providers = blocks.clone().map(|block| &block.providers);
-        alive.refuse(outside(lanes, input.allowed_provider_mask, providers));
-        let provider = alive.count;
-        if input.required_region_mask != 0 {
-            let regions = small.iter().map(|small| &small.regions);
-            alive.refuse(disjoint(lanes, input.required_region_mask, regions));
+    pub(crate) fn small<A: Answer>(&mut self, blocks: &[Small]) {
+        let (lanes, input) = (self.lanes, self.arithmetic.input);
+        let none = Words::NONE;
+        let mut entrants = Entrants { enabled: none, capable: none, serving: none };
+        let anywhere = if input.required_region_mask == 0 { u32::MAX } else { 0 };
+        for (number, small) in blocks.iter().enumerate() {
+            entrants.enabled.set(number, small.enabled);
+            let capable = lanes.disjoint(&small.lacking, input.required_capabilities);
+            entrants.capable.set(number, capable);
+            let elsewhere = lanes.disjoint(&small.regions, input.required_region_mask);
+            entrants.serving.set(number, anywhere | !elsewhere);
         }
-        let region = alive.count;
-        let columns = blocks.clone().map(|block| &block.risk_ceiling);
-        alive.refuse(below(lanes, self.bounds.risk, columns));
-        self.count.add([quality, latency, capability, provider, region, alive.count]);
         let mut margins = [lanes.splat(0); BLOCKS];
-        self.settle(lanes, blocks, alive.models, &mut margins, 0);
-        self.finish()
+        self.pass::<A, false>(blocks.iter().map(|small| &small.block), &entrants, &mut margins, 0);
     }
 
-    /// Decides a large catalog.
+    /// Takes one more chunk of a large catalog. What no model can fail is not looked at.
     #[inline(always)]
-    pub(crate) fn chunks<L: Lanes, A: Answer>(mut self, lanes: L, chunks: &[Chunk]) -> A {
-        let mut margins = [lanes.splat(0); BLOCKS];
-        for (number, chunk) in chunks.iter().enumerate() {
-            let first = number * CHUNK;
-            let alive = self.chunk_gates(lanes, chunk, first);
-            self.settle(lanes, chunk.blocks.iter(), alive, &mut margins, first);
-        }
-        self.finish()
-    }
-
-    /// The models of a chunk that pass the gates on one field. A gate that no model of this catalog can fail is
-    /// not looked at.
-    #[inline(always)]
-    fn chunk_gates<L: Lanes>(&mut self, lanes: L, chunk: &Chunk, first: usize) -> Words {
+    pub(crate) fn chunk<A: Answer>(
+        &mut self,
+        large: &Large,
+        chunk: &Chunk,
+        number: usize,
+        margins: &mut Margins<L>,
+    ) {
         let (input, summary) = (self.arithmetic.input, self.summary);
-        let blocks = chunk.blocks.iter();
-        let mut alive = Alive::new(chunk.enabled);
-        if input.minimum_quality_bps > summary.lowest_quality {
-            let columns = blocks.clone().map(|block| &block.quality);
-            alive.refuse(below(lanes, self.bounds.minimum_quality, columns));
-        }
-        let quality = alive.count;
-        if input.max_p95_latency_ms > 0 && input.max_p95_latency_ms < summary.highest_latency {
-            alive.refuse(self.each_too_slow(lanes, blocks.clone(), first));
-        }
-        let latency = alive.count;
         let required = input.required_capabilities & !summary.common_capabilities;
-        if required != 0 {
-            alive.refuse(!all_of(&chunk.capabilities, required));
-        }
-        let capability = alive.count;
-        if input.allowed_provider_mask != ALL_PROVIDERS || summary.unknown_providers {
-            let providers = blocks.clone().map(|block| &block.providers);
-            alive.refuse(outside(lanes, input.allowed_provider_mask, providers));
-        }
-        let provider = alive.count;
         let regions = input.required_region_mask;
-        if regions != 0 && regions & summary.common_regions == 0 {
-            alive.refuse(!any_of(&chunk.regions, regions & summary.regions));
+        let serving = if regions == 0 || regions & summary.common_regions != 0 {
+            Words::ALL
+        } else {
+            large.regions.any_of(regions & summary.regions, number)
+        };
+        let capable = large.capabilities.all_of(required, number);
+        let entrants = Entrants { enabled: chunk.enabled, capable, serving };
+        let (blocks, first) = (chunk.blocks.iter(), number * CHUNK);
+        if self.open {
+            self.pass::<A, true>(blocks, &entrants, margins, first);
+        } else {
+            self.pass::<A, false>(blocks, &entrants, margins, first);
         }
-        let region = alive.count;
-        if input.risk_bps > summary.lowest_risk_ceiling {
-            let columns = blocks.map(|block| &block.risk_ceiling);
-            alive.refuse(below(lanes, self.bounds.risk, columns));
-        }
-        self.count.add([quality, latency, capability, provider, region, alive.count]);
-        alive.models
     }
 
-    /// As [`Bounds::too_slow`], of each of `blocks`, of which the first has model number `first`.
+    /// Takes the blocks through all gates. The models of whom the estimate leaves a doubt, and those who may be among
+    /// the best two, are noted.
     #[inline(always)]
-    fn each_too_slow<'b, L: Lanes>(
-        &self,
-        lanes: L,
+    fn pass<'b, A: Answer, const OPEN: bool>(
+        &mut self,
         mut blocks: impl Iterator<Item = &'b Block>,
+        entrants: &Entrants,
+        margins: &mut Margins<L>,
         first: usize,
-    ) -> Words {
-        let mut refused = Words::NONE;
-        for number in 0..BLOCKS {
+    ) {
+        let (lanes, bounds, scale) = (self.lanes, self.bounds, self.scale);
+        let mut total = self.count.eligible;
+        let (models, allowed) = (self.models, self.arithmetic.input.allowed_provider_mask);
+        let bar = lanes.splat(self.bar.cast_unsigned());
+        let (mut doubtful, mut near) = (Words::NONE, Words::NONE);
+        // Counted by the chunk, and for a trace alone.
+        let (mut passed, mut over_budget) = ([Words::NONE; 6], Words::NONE);
+        let (mut any_doubtful, mut any_near) = (0, 0);
+        let Entrants { enabled, capable, serving } = entrants;
+        let sets = enabled.0.into_iter().zip(capable.0).zip(serving.0);
+        for ((number, margins), ((enabled, capable), serving)) in
+            margins.iter_mut().enumerate().zip(sets)
+        {
             let Some(block) = blocks.next() else { break };
             let latency_ms = |bit: usize| {
-                let model = self.models.get(first + number * BLOCK + bit);
+                let model = models.get(first + number * BLOCK + bit);
                 model.map_or(0, |model| model.p95_latency_ms)
             };
-            refused.set(number, self.bounds.too_slow(lanes, block, latency_ms));
-        }
-        refused
-    }
-
-    /// The last two gates and the rank, for those models of a chunk that passed the other gates. `margins` is room
-    /// for theirs.
-    #[inline(always)]
-    fn settle<'b, L: Lanes>(
-        &mut self,
-        lanes: L,
-        mut blocks: impl Iterator<Item = &'b Block>,
-        alive: Words,
-        margins: &mut [L::Numbers; BLOCKS],
-        first: usize,
-    ) {
-        let none = Words::NONE;
-        let mut verdicts =
-            Verdicts { over_budget: none, near_budget: none, worthless: none, worthy: none };
-        let mut reach = none;
-        let bar = lanes.splat(self.bar.cast_unsigned());
-        for (number, margins) in margins.iter_mut().enumerate() {
-            let Some(block) = blocks.next() else { break };
-            let estimate = Estimate::of(lanes, &self.scale, block);
-            let of_block = estimate.verdicts(lanes);
-            verdicts.over_budget.set(number, of_block.over_budget);
-            verdicts.near_budget.set(number, of_block.near_budget);
-            verdicts.worthless.set(number, of_block.worthless);
-            verdicts.worthy.set(number, of_block.worthy);
-            reach.set(number, lanes.above(estimate.margins, bar));
+            let [quality, latency, provider, risk_ceiling] = if OPEN {
+                [u32::MAX; 4]
+            } else {
+                bounds.passing(lanes, block, allowed, latency_ms)
+            };
+            let gates = [quality, latency, capable, provider, serving, risk_ceiling];
+            let mut alive = enabled;
+            for (gate, passed) in gates.into_iter().zip(&mut passed) {
+                alive &= gate;
+                if A::TRACED {
+                    passed.set(number, alive);
+                }
+            }
+            let estimate = Estimate::of(lanes, &scale, block);
+            let [short, out] = estimate.outlook(lanes);
+            let eligible = alive & !short;
+            total = total.wrapping_add(eligible.count_ones());
+            let mut doubt = alive & short & !out;
+            if A::TRACED {
+                // Of the others it matters whether it is the budget that they fail.
+                let verdicts = estimate.verdicts(lanes);
+                doubt |= alive & out & verdicts.near_budget & !verdicts.over_budget;
+                over_budget.set(number, alive & out & verdicts.over_budget);
+            }
+            let reach = eligible & lanes.above(estimate.margins, bar);
+            doubtful.set(number, doubt);
+            near.set(number, reach);
+            any_doubtful |= doubt;
+            any_near |= reach;
             *margins = estimate.margins;
         }
-        let Settled { over_budget, worthy, unsure } = verdicts.settle(alive);
-        self.count.over_budget += over_budget.count_ones();
-        self.count.eligible += worthy.count_ones();
-        if unsure != Words::NONE {
-            for (number, unsure) in unsure.0.into_iter().enumerate() {
-                self.exactly(unsure, first + number * BLOCK);
-            }
+        self.count.eligible = total;
+        if A::TRACED {
+            self.count.add(&passed);
+            self.count.over_budget += over_budget.count_ones();
         }
-        let reach = reach & worthy;
-        if reach != Words::NONE {
-            self.compete(lanes, margins, &reach, first);
+        if any_doubtful != 0 {
+            self.doubt(&doubtful, first);
+        }
+        if any_near != 0 {
+            self.compete(margins, &near, first);
         }
     }
 
-    /// Ranks those who may be among the best two of the models that `reach` the bar. The second largest
-    /// margin raises it first: who is surely worth less than two others is out.
+    /// Notes those of whom the estimate leaves a doubt.
     #[inline(always)]
-    fn compete<L: Lanes>(
-        &mut self,
-        lanes: L,
-        margins: &[L::Numbers; BLOCKS],
-        reach: &Words,
-        first: usize,
-    ) {
-        let mut leaders = Leaders::none(lanes);
-        for (margins, reach) in margins.iter().zip(reach.0) {
-            if reach != 0 {
-                leaders.add(lanes, *margins, reach);
+    fn doubt(&mut self, doubtful: &Words, first: usize) {
+        for (number, models) in doubtful.0.into_iter().enumerate() {
+            for bit in ones(models) {
+                self.note(Entry::doubtful(first + number * BLOCK + bit));
             }
         }
-        self.raise(leaders.second(lanes));
+    }
+
+    /// Notes those who may be among the best two of the models that are `near` them. The second largest margin
+    /// raises the bar first: who is surely worth less than two others is out.
+    #[inline(always)]
+    fn compete(&mut self, margins: &Margins<L>, near: &Words, first: usize) {
+        let lanes = self.lanes;
+        for (margins, near) in margins.iter().zip(near.0) {
+            if near != 0 {
+                self.leaders.add(lanes, *margins, near);
+            }
+        }
+        self.raise(self.leaders.second(lanes));
         let bar = lanes.splat(self.bar.cast_unsigned());
-        for (number, (margins, reach)) in margins.iter().zip(reach.0).enumerate() {
-            if reach != 0 {
-                self.rank(reach & lanes.above(*margins, bar), first + number * BLOCK);
+        for (number, (margins, near)) in margins.iter().zip(near.0).enumerate() {
+            if near != 0 {
+                for bit in ones(near & lanes.above(*margins, bar)) {
+                    self.note(Entry::eligible(first + number * BLOCK + bit));
+                }
             }
         }
-        self.raise(self.scale.in_units(self.ranking.second_utility()));
     }
 
     /// Two models are worth so many units.
@@ -219,40 +219,46 @@ impl<'a> Scan<'a> {
         self.bar = self.bar.max(units.cast_signed() - i16::from(SPREAD));
     }
 
-    /// Ranks models that are surely eligible.
     #[inline(always)]
-    fn rank(&mut self, models: u32, first: usize) {
-        for bit in ones(models) {
-            let Some(model) = self.models.get(first + bit) else { continue };
-            let cost = self.arithmetic.cost(model);
-            let utility = self.arithmetic.utility(model, cost);
-            let seat = Seat::new(first + bit, model);
-            self.ranking.consider(Candidate::new(seat, Score { cost, utility }));
+    fn note(&mut self, entry: Entry) {
+        if self.pending.is_full() {
+            self.make_room();
         }
+        self.pending.push(entry);
     }
 
-    /// The last two gates and the rank, model by model.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) {
+        self.settle();
+    }
+
+    /// The last two gates and the rank of those who are noted, exactly.
     #[inline(always)]
-    fn exactly(&mut self, models: u32, first: usize) {
-        for bit in ones(models) {
-            let Some(model) = self.models.get(first + bit) else { continue };
+    fn settle(&mut self) {
+        for entry in self.pending.take() {
+            let index = entry.index();
+            let Some(model) = self.models.get(index) else { continue };
             match score_economics(&self.arithmetic, model) {
                 Ok(score) => {
-                    self.count.eligible += 1;
-                    let seat = Seat::new(first + bit, model);
-                    self.ranking.consider(Candidate::new(seat, score));
+                    self.count.eligible += u32::from(entry.is_doubtful());
+                    self.ranking.consider(Candidate::new(Seat::new(index, model), score));
                 }
                 Err(crate::Gate::Budget) => self.count.over_budget += 1,
                 Err(_) => {}
             }
         }
+        self.raise(self.scale.in_units(self.ranking.second_utility()));
     }
 
-    /// The answer, once every model has been seen.
+    /// The answer, once every model has been seen; `rejection` decides a request that no model passed, if
+    /// what refused them was not counted.
     #[inline(always)]
-    fn finish<A: Answer>(&self) -> A {
+    pub(crate) fn finish<A: Answer>(&mut self, rejection: impl FnOnce() -> KernelDecision) -> A {
+        self.settle();
         let Arithmetic { params, input, .. } = self.arithmetic;
-        self.count.answer(params, input, &self.ranking, self.summary, self.models.len())
+        let Self { ranking, summary, models, .. } = self;
+        self.count.answer(params, input, ranking, summary, models.len(), rejection)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::columns::Summary;
 use super::lanes::Lanes;
 use super::words::Words;
-use crate::decide::{Answer, Ranking, Seen, rejection, saturate};
-use crate::{KernelInput, PolicyParams, RejectionHistogram};
+use crate::decide::{Answer, Ranking, Seen, rejection as reject, saturate};
+use crate::{DecisionTrace, KernelDecision, KernelInput, PolicyParams, RejectionHistogram};
 
 /// Models by how far they came.
 #[derive(Clone, Copy, Default)]
@@ -17,15 +17,16 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// So many models of a chunk passed each gate and all before it.
+    /// The models of a chunk that passed each gate and all before it.
     #[inline(always)]
-    pub(super) fn add(&mut self, passed: [u32; 6]) {
+    pub(super) fn add(&mut self, passed: &[Words; 6]) {
         for (sum, passed) in self.passed.iter_mut().zip(passed) {
-            *sum += passed;
+            *sum += passed.count_ones();
         }
     }
 
-    /// The answer, once every model has been seen. The gates' counts are for a rejection and a trace.
+    /// The answer, once every model has been seen. What the gates refused is known in a trace alone: without one,
+    /// `rejection` decides where no model passed.
     #[inline(always)]
     pub(super) fn answer<A: Answer>(
         &self,
@@ -34,20 +35,19 @@ impl Count {
         ranking: &Ranking,
         summary: &Summary,
         models: usize,
+        rejection: impl FnOnce() -> KernelDecision,
     ) -> A {
         let seen = Seen {
             evaluated: saturate(models),
             eligible: u16::try_from(self.eligible).unwrap_or(u16::MAX),
         };
-        let (decision, histogram) = match ranking.decision(params, input, seen) {
-            Some(decision) if A::TRACED => (decision, self.histogram(summary, models)),
-            Some(decision) => (decision, RejectionHistogram::default()),
-            None => {
-                let histogram = self.histogram(summary, models);
-                (rejection(params, input, histogram.dominant_reason(), seen), histogram)
-            }
-        };
-        A::new(decision, seen.trace(histogram))
+        let decision = ranking.decision(params, input, seen);
+        if !A::TRACED {
+            return A::new(decision.unwrap_or_else(rejection), DecisionTrace::default());
+        }
+        let histogram = self.histogram(summary, models);
+        let rejected = || reject(params, input, histogram.dominant_reason(), seen);
+        A::new(decision.unwrap_or_else(rejected), seen.trace(histogram))
     }
 
     /// Differences of counts of which each is at most the one before.
@@ -66,24 +66,6 @@ impl Count {
             budget: count(self.over_budget),
             utility: count(risk_ceiling.wrapping_sub(self.over_budget).wrapping_sub(self.eligible)),
         }
-    }
-}
-
-/// The models of a chunk on their way through the gates.
-pub(super) struct Alive {
-    pub(super) models: Words,
-    pub(super) count: u32,
-}
-
-impl Alive {
-    #[inline(always)]
-    pub(super) fn new(models: Words) -> Self {
-        Self { models, count: models.count_ones() }
-    }
-
-    #[inline(always)]
-    pub(super) fn refuse(&mut self, refused: Words) {
-        *self = Self::new(self.models & !refused);
     }
 }
 

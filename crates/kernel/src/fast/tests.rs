@@ -4,9 +4,7 @@ use core::cmp::Reverse;
 
 use proptest::prelude::*;
 
-use super::columns::{
-    BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Planes, Summary, Widths, chunks, small,
-};
+use super::columns::{BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Summary, Widths, large, small};
 use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
 use super::lanes::{Column, Lanes, Leader, Portable, Providers, Sets, halves};
 use super::words::Words as Bits;
@@ -108,8 +106,14 @@ proptest! {
 
     /// Between requests that are decided together are some that are refused outright or too large for that.
     #[test]
-    fn batches_decide_as_the_reference(seed: u64, size in 1_usize..40, count in 0..24_usize) {
+    fn batches_decide_as_the_reference(
+        seed: u64,
+        small in 1_usize..40,
+        large in 257_usize..1_100,
+        count in 0..40_usize,
+    ) {
         let mut words = Words(seed);
+        let size = if words.chance(25) { large } else { small };
         let Case { mut params, mut models, input } = close(&mut words, size);
         params.hard_risk_limit_bps = 10_000;
         match words.upto(7) {
@@ -118,7 +122,8 @@ proptest! {
             2 => models[0].output_cost_microunits_per_million_tokens = words.wide(64),
             _ => {}
         }
-        let inputs: Vec<_> = (0..count).map(|_| mixed(&mut words, input, &models)).collect();
+        let calm = words.chance(50);
+        let inputs: Vec<_> = (0..count).map(|_| mixed(&mut words, calm, input, &models)).collect();
         let expected: Vec<_> =
             inputs.iter().map(|input| reference::decide(&params, &models, input).decision).collect();
         for machine in machines() {
@@ -179,7 +184,7 @@ proptest! {
         let Case { models, .. } = Words(seed).case(size);
         let widths = Summary::of(&models).widths;
         on_each_machine!(check_small(&models, &widths));
-        on_each_machine!(check_chunks(&models, &widths));
+        on_each_machine!(check_large(&models, &widths));
     }
 }
 
@@ -408,18 +413,18 @@ fn close(words: &mut Words, size: usize) -> Case {
 }
 
 /// One of many requests that are alike.
-fn mixed(words: &mut Words, input: KernelInput, models: &[KernelModel]) -> KernelInput {
+fn mixed(words: &mut Words, calm: bool, input: KernelInput, models: &[KernelModel]) -> KernelInput {
     let model = &models[words.below(models.len())];
-    match words.upto(9) {
-        0 => KernelInput { risk_bps: 10_000, ..input },
-        1 => KernelInput { business_value_microunits: i64::MAX, ..input },
-        2 => KernelInput { business_value_microunits: 1 << 36, ..input },
-        3 => KernelInput { max_p95_latency_ms: model.p95_latency_ms, ..input },
-        4 => KernelInput { minimum_quality_bps: model.quality_bps, ..input },
-        5 => KernelInput { budget_limit_microunits: words.upto(1 << 33), ..input },
-        6 => KernelInput { required_capabilities: 1 << words.below(64), ..input },
-        7 => KernelInput { minimum_quality_bps: 1 << 14 | 5_000, ..input },
-        8 => KernelInput { output_tokens: u32::MAX, ..input },
+    match words.upto(if calm { 6 } else { 9 }) {
+        7 => KernelInput { risk_bps: 10_000, ..input },
+        8 => KernelInput { business_value_microunits: i64::MAX, ..input },
+        9 => KernelInput { minimum_quality_bps: 1 << 14 | 5_000, ..input },
+        0 => KernelInput { business_value_microunits: 1 << 36, ..input },
+        1 => KernelInput { max_p95_latency_ms: model.p95_latency_ms, ..input },
+        2 => KernelInput { minimum_quality_bps: model.quality_bps, ..input },
+        3 => KernelInput { budget_limit_microunits: words.upto(1 << 33), ..input },
+        4 => KernelInput { required_capabilities: 1 << words.below(64), ..input },
+        5 => KernelInput { output_tokens: u32::MAX, ..input },
         _ => input,
     }
 }
@@ -436,6 +441,7 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
     let small = &small::<L>(&case.models, &summary.widths)[0];
     let estimate = Estimate::of(lanes, &scale, &small.block);
     let verdicts = estimate.verdicts(lanes);
+    let [short, out] = estimate.outlook(lanes);
     let margins = lanes.store(estimate.margins);
     let slacks = lanes.store(estimate.slack(lanes, ASKED_FOR));
     let unit = 1_i128 << scale.unit;
@@ -446,12 +452,13 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
         assert!(over || !bit(verdicts.over_budget));
         assert!(!over || bit(verdicts.near_budget));
         let utility = i128::from(exact.utility_microunits);
-        assert!(utility <= 0 || !bit(verdicts.worthless));
-        assert!(utility > 0 || !bit(verdicts.worthy));
+        let eligible = !over && utility > 0;
+        assert!(eligible || bit(short));
+        assert!(!eligible || !bit(out));
         let slack = slacks[L::place(index)].cast_signed();
         assert!(slack <= 0 || (bit(ASKED_FOR) && !over && utility > 0));
         assert!(slack > -i16::from(SPREAD) || over || utility <= 0);
-        if bit(verdicts.worthy) {
+        if !bit(short) {
             let margin = i128::from(margins[L::place(index)]);
             assert!(utility > margin * unit);
         }
@@ -586,19 +593,23 @@ fn check_small<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
     }
 }
 
-fn check_chunks<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
-    let chunks = chunks::<L>(models, widths);
-    assert_eq!(chunks.len(), models.len().div_ceil(CHUNK));
+fn check_large<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
+    let large = large::<L>(models, widths);
+    assert_eq!(large.chunks.len(), models.len().div_ceil(CHUNK));
     for (index, model) in models.iter().enumerate() {
-        let chunk = &chunks[index / CHUNK];
+        let (number, chunk) = (index / CHUNK, &large.chunks[index / CHUNK]);
         let (block, bit) = (index % CHUNK / BLOCK, index % BLOCK);
-        let set = |models: &Bits| models.0[block] >> bit & 1 == 1;
-        let mask = |planes: &Planes| {
-            (0..64).fold(0_u64, |mask, plane| mask | u64::from(set(&planes[plane])) << plane)
-        };
-        assert_eq!(set(&chunk.enabled), model.enabled != 0);
-        assert_eq!(mask(&chunk.capabilities), model.capabilities);
-        assert_eq!(mask(&chunk.regions), model.region_mask);
+        let has = |models: Bits| models.0[block] >> bit & 1 == 1;
+        assert_eq!(has(chunk.enabled), model.enabled != 0);
+        for (planes, set) in
+            [(&large.capabilities, model.capabilities), (&large.regions, model.region_mask)]
+        {
+            let one = |bit: u32| has(planes.any_of(1 << bit, number));
+            assert_eq!((0..64).fold(0, |mask, bit| mask | u64::from(one(bit)) << bit), set);
+            assert!(has(planes.all_of(set, number)) && has(planes.all_of(0, number)));
+            assert!(set == u64::MAX || !has(planes.all_of(set | (set + 1), number)));
+            assert!(!has(planes.any_of(!set, number)) && !has(planes.any_of(0, number)));
+        }
         check_block::<L>(&chunk.blocks[block], bit, model, widths);
     }
 }

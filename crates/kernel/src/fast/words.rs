@@ -1,6 +1,6 @@
 //! A bit for each model of a chunk, and the few operations on all of them at once.
 
-use core::ops::{BitAnd, BitOr, Not};
+use core::ops::{BitAnd, BitOr};
 
 use super::columns::BLOCKS;
 
@@ -64,14 +64,5 @@ impl BitOr for Words {
     #[inline(always)]
     fn bitor(self, other: Self) -> Self {
         self.zip(other, |a, b| a | b)
-    }
-}
-
-impl Not for Words {
-    type Output = Self;
-
-    #[inline(always)]
-    fn not(self) -> Self {
-        self.zip(self, |a, _| !a)
     }
 }

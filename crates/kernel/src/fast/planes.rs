@@ -1,0 +1,70 @@
+//! The sets of a large catalog as bit planes, of which a request needs few.
+
+use alloc::{boxed::Box, vec};
+
+use super::columns::{CHUNK, transpose};
+use super::lanes::halves;
+use super::words::Words;
+use crate::KernelModel;
+
+/// Plane `b` has a bit for each model that has bit `b` of a 64-bit set. A plane's words lie side by side: a request
+/// reads a few of them from end to end.
+#[derive(Debug)]
+pub(crate) struct Planes {
+    words: Box<[Words]>,
+    chunks: usize,
+}
+
+impl Planes {
+    pub(crate) fn new(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Self {
+        let chunks = models.len().div_ceil(CHUNK);
+        let mut words = vec![Words::NONE; 64 * chunks].into_boxed_slice();
+        for (pair, models) in models.chunks(64).enumerate() {
+            let mut rows = [0; 64];
+            for (row, model) in rows.iter_mut().zip(models) {
+                *row = set(model);
+            }
+            transpose(&mut rows);
+            let (chunk, pair) = (pair / (CHUNK / 64), pair % (CHUNK / 64));
+            let places = words.iter_mut().skip(chunk).step_by(chunks);
+            for (place, row) in places.zip(rows) {
+                if let Some(words) = place.0.as_chunks_mut().0.get_mut(pair) {
+                    *words = halves(row);
+                }
+            }
+        }
+        Self { words, chunks }
+    }
+
+    /// The models of a chunk with every bit of `set`.
+    #[inline(always)]
+    pub(crate) fn all_of(&self, set: u64, chunk: usize) -> Words {
+        self.combine(set, chunk, Words::ALL, |a, b| a & b)
+    }
+
+    /// The models of a chunk with any bit of `set`.
+    #[inline(always)]
+    pub(crate) fn any_of(&self, set: u64, chunk: usize) -> Words {
+        self.combine(set, chunk, Words::NONE, |a, b| a | b)
+    }
+
+    #[inline(always)]
+    fn combine(
+        &self,
+        set: u64,
+        chunk: usize,
+        start: Words,
+        operation: impl Fn(Words, Words) -> Words,
+    ) -> Words {
+        let mut combined = start;
+        let mut rest = set;
+        while rest != 0 {
+            let place = rest.trailing_zeros() as usize * self.chunks + chunk;
+            if let Some(plane) = self.words.get(place) {
+                combined = operation(combined, *plane);
+            }
+            rest &= rest - 1;
+        }
+        combined
+    }
+}
