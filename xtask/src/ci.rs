@@ -187,45 +187,40 @@ fn test() -> Result<Outcome> {
     cargo(["test", "--locked", "--workspace", "--all-features"])
 }
 
-/// Link-time optimization would take minutes and changes no result.
 fn test_release() -> Result<Outcome> {
-    let arguments =
-        ["test", "--locked", "--release", "--all-features", "--package", "calybris-kernel"];
-    let mut command = shell::cargo(arguments)?;
-    command.env("CARGO_PROFILE_RELEASE_LTO", "off");
-    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    passed(shell::run(&mut command))
+    let mut command = optimized("target")?;
+    passed(shell::run(command.args(["--all-features", "--package", "calybris-kernel"])))
 }
 
-/// Every test whose name ends in `_loom`, in a target folder of its own for its compiler flags.
+/// Every test whose name ends in `_loom`.
 fn loom() -> Result<Outcome> {
     let workspace = Workspace::load()?;
-    let tests = workspace.targets("test").filter(|(_, name)| name.ends_with("_loom"));
-    let mut found = 0_u32;
-    for (package, name) in tests {
-        scheduled("loom", &package.name, name)?;
-        found += 1;
-    }
-    if found == 0 { Err("no test is named *_loom".into()) } else { Ok(Outcome::Passed) }
+    let targets = workspace.targets("test").filter(|(_, name)| name.ends_with("_loom"));
+    let tests: Vec<_> = targets.map(|(package, name)| (package.name.as_str(), name)).collect();
+    if tests.is_empty() { Err("no test is named *_loom".into()) } else { scheduled("loom", &tests) }
 }
 
 /// The ledger's concurrent histories, each compared with the serial ones, and operations beside a snapshot
 /// that is stopped.
 fn shuttle() -> Result<Outcome> {
-    for test in ["histories", "stopped_shuttle"] {
-        scheduled("shuttle", "calybris-budget", test)?;
-    }
-    Ok(Outcome::Passed)
+    scheduled("shuttle", &["histories", "stopped_shuttle"].map(|test| ("calybris-budget", test)))
 }
 
-/// A test with its locks and threads taken over by a checker, whose name is the compiler flag.
-fn scheduled(checker: &str, package: &str, test: &str) -> Result<()> {
-    let folder = format!("target/{checker}");
-    let arguments = ["test", "--locked", "--release", "--target-dir", &folder];
-    let mut command = shell::cargo(arguments)?;
-    command.args(["--package", package, "--test", test]);
-    command.env("RUSTFLAGS", format!("--cfg {checker}")).env("CARGO_PROFILE_RELEASE_LTO", "off");
-    shell::run(&mut command)
+/// Tests, by package, with their locks and threads taken over by a checker, whose name is the compiler flag.
+fn scheduled(checker: &str, tests: &[(&str, &str)]) -> Result<Outcome> {
+    let mut command = optimized(&format!("target/{checker}"))?;
+    for (package, test) in tests {
+        command.args(["--package", package, "--test", test]);
+    }
+    passed(shell::run(command.env("RUSTFLAGS", format!("--cfg {checker}"))))
+}
+
+/// Tests of what is optimized. To do so across crates and their parts would take minutes and changes no result.
+fn optimized(folder: &str) -> Result<Command> {
+    let mut command = shell::cargo(["test", "--locked", "--release", "--target-dir", folder])?;
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off");
+    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    Ok(command)
 }
 
 fn docs() -> Result<Outcome> {
@@ -233,10 +228,11 @@ fn docs() -> Result<Outcome> {
     passed(shell::run(shell::cargo(arguments)?.env("RUSTDOCFLAGS", "-D warnings")))
 }
 
+/// With the features that the tests were built with, so that nothing is built again.
 fn examples() -> Result<Outcome> {
-    for (package, name) in Workspace::load()?.targets("example") {
-        let arguments = ["run", "--quiet", "--locked", "--package", &package.name];
-        shell::run(shell::cargo(arguments)?.args(["--example", name]))?;
+    for (_, name) in Workspace::load()?.targets("example") {
+        let arguments = ["run", "--quiet", "--locked", "--all-features", "--example", name];
+        shell::run(&mut shell::cargo(arguments)?)?;
     }
     Ok(Outcome::Passed)
 }

@@ -39,8 +39,6 @@ pub(crate) fn check(compiler: &Compiler) -> Result<()> {
     let mut command = shell::command("rustup")?;
     command.args(["run", &compiler.toolchain, "cargo", "check", "--locked", "--all-features"]);
     command.args(["--target-dir", "target/msrv"]);
-    // Nothing is run, so nothing is worth optimizing.
-    command.args(["--config", "profile.dev.package.'*'.opt-level=0"]);
     for package in Workspace::load()?.published() {
         command.args(["--package", &package.name]);
     }

@@ -126,7 +126,12 @@ impl<'f> Lines<'f> {
             // No more than what is left of a small file.
             let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
             let larger = (self.buffer.len() * 2).max(FIRST_BUFFER_BYTES);
-            self.buffer.resize(larger.min(left.max(self.buffer.len())), 0);
+            let length = larger.min(left.max(self.buffer.len()));
+            // The first comes zeroed from the system.
+            match self.buffer.len() {
+                0 => self.buffer = vec![0; length],
+                _ => self.buffer.resize(length, 0),
+            }
         }
         let at = self.offset + self.filled.len() as u64;
         let room = self.buffer.get_mut(self.filled.end..).unwrap_or_default();

@@ -154,9 +154,9 @@ fn blocks_zeroed_duplicated_swapped_or_stale() {
     }
 }
 
-/// Room for four entries, of which two were written and not synced.
-fn with_room() -> [Subject; 2] {
-    [None, Some(&[7; 32][..])].map(|key| Subject::with_room(key, 500, 2_400))
+/// Room for more entries than the two that were written and not synced.
+fn with_room(payload_bytes: usize, room_bytes: u64) -> [Subject; 2] {
+    [None, Some(&[7; 32][..])].map(|key| Subject::with_room(key, payload_bytes, room_bytes))
 }
 
 fn is_room(bytes: &[u8]) -> bool {
@@ -165,7 +165,7 @@ fn is_room(bytes: &[u8]) -> bool {
 
 #[test]
 fn every_prefix_and_every_bit_of_a_log_with_room() {
-    for subject in with_room() {
+    for subject in with_room(20, 1_000) {
         let entries = subject.bytes.trim_ascii_end().len();
         assert!(subject.bytes.len() > entries + 512, "there is no room left");
         assert_eq!(subject.check(&subject.bytes, "whole"), Some(WRITTEN));
@@ -190,7 +190,7 @@ fn every_prefix_and_every_bit_of_a_log_with_room() {
 
 #[test]
 fn any_sectors_that_were_not_written_leave_room_and_are_never_refused() {
-    for subject in with_room() {
+    for subject in with_room(500, 2_400) {
         let durable = line_end(&subject.bytes, DURABLE);
         let sectors = durable / 512..subject.bytes.trim_ascii_end().len().div_ceil(512);
         assert!(sectors.len() > 3);
