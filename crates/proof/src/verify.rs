@@ -1,6 +1,7 @@
 //! Bundles and certificates for one decision: replay it, digest it, say what was found.
 
 use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
 use core::fmt;
 
 use calybris_kernel::digest::HexDigest;
@@ -30,51 +31,48 @@ impl DecisionMismatch {
     /// The first member that differs, in the order of the format; none when the two are equal.
     #[must_use]
     pub fn field(&self) -> Option<&'static str> {
-        let (a, b) = (&self.expected, &self.actual);
-        let fields = [
-            ("request_sequence", a.request_sequence == b.request_sequence),
-            ("action", a.action == b.action),
-            ("reason", a.reason == b.reason),
-            ("selected_model_id", a.selected_model_id == b.selected_model_id),
-            ("selected_model_index", a.selected_model_index == b.selected_model_index),
-            (
-                "estimated_cost_microunits",
-                a.estimated_cost_microunits == b.estimated_cost_microunits,
-            ),
-            (
-                "expected_utility_microunits",
-                a.expected_utility_microunits == b.expected_utility_microunits,
-            ),
-            ("counterfactual_model_id", a.counterfactual_model_id == b.counterfactual_model_id),
-            (
-                "counterfactual_utility_microunits",
-                a.counterfactual_utility_microunits == b.counterfactual_utility_microunits,
-            ),
-            ("evaluated_models", a.evaluated_models == b.evaluated_models),
-            ("eligible_models", a.eligible_models == b.eligible_models),
-            ("policy_epoch", a.policy_epoch == b.policy_epoch),
-            ("catalog_epoch", a.catalog_epoch == b.catalog_epoch),
-        ];
-        fields.iter().find(|(_, equal)| !equal).map(|(name, _)| *name)
+        self.difference().map(|(name, ..)| name)
     }
+
+    /// The same, with what is expected and what is there.
+    fn difference(&self) -> Option<(&'static str, String, String)> {
+        let mut members = members(&self.expected).into_iter().zip(members(&self.actual));
+        let ((name, expected), (_, actual)) =
+            members.find(|(expected, actual)| expected != actual)?;
+        Some((name, expected, actual))
+    }
+}
+
+/// What a decision says, in the order of the format.
+fn members(decision: &KernelDecision) -> [(&'static str, String); 13] {
+    let member = |name, value: &dyn fmt::Display| (name, value.to_string());
+    [
+        member("request_sequence", &decision.request_sequence),
+        member("action", &decision.action),
+        member("reason", &decision.reason),
+        member("selected_model_id", &decision.selected_model_id),
+        member("selected_model_index", &decision.selected_model_index),
+        member("estimated_cost_microunits", &decision.estimated_cost_microunits),
+        member("expected_utility_microunits", &decision.expected_utility_microunits),
+        member("counterfactual_model_id", &decision.counterfactual_model_id),
+        member("counterfactual_utility_microunits", &decision.counterfactual_utility_microunits),
+        member("evaluated_models", &decision.evaluated_models),
+        member("eligible_models", &decision.eligible_models),
+        member("policy_epoch", &decision.policy_epoch),
+        member("catalog_epoch", &decision.catalog_epoch),
+    ]
 }
 
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Mismatch(mismatch) = self;
-        let DecisionMismatch { expected, actual } = &**mismatch;
-        write!(
-            f,
-            "decision for request {} does not replay: {} differs; it says {} model {} ({}), the policy gives {} model {} ({})",
-            actual.request_sequence,
-            mismatch.field().unwrap_or("nothing"),
-            actual.action,
-            actual.selected_model_id,
-            actual.reason,
-            expected.action,
-            expected.selected_model_id,
-            expected.reason,
-        )
+        write!(f, "decision for request {} does not replay: ", mismatch.actual.request_sequence)?;
+        match mismatch.difference() {
+            Some((name, expected, actual)) => {
+                write!(f, "{name} is {actual}, the policy gives {expected}")
+            }
+            None => f.write_str("nothing differs"),
+        }
     }
 }
 

@@ -113,7 +113,12 @@ fn a_decision_that_does_not_replay_is_refused_with_the_field() {
     let expected = DecisionMismatch { expected: case.decision, actual: forged };
     assert_eq!(expected.field(), Some("estimated_cost_microunits"));
     assert_eq!(error, VerifyError::Mismatch(expected.into()));
-    assert!(format!("{error}").contains("estimated_cost_microunits differs"), "{error}");
+    let [request, found] = [forged.request_sequence, forged.estimated_cost_microunits];
+    let says = format!(
+        "decision for request {request} does not replay: estimated_cost_microunits is {found}, the policy gives {}",
+        found + 1
+    );
+    assert_eq!(format!("{error}"), says);
 
     assert!(!audit_bundle(&case.snapshot, case.input, &forged).replay_valid);
     let certificate = certify_decision(&case.snapshot, case.input, &forged);
