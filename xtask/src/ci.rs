@@ -189,6 +189,7 @@ fn test() -> Result<Outcome> {
 
 fn test_release() -> Result<Outcome> {
     let mut command = optimized("target")?;
+    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     passed(shell::run(command.args(["--all-features", "--package", "calybris-kernel"])))
 }
 
@@ -215,11 +216,10 @@ fn scheduled(checker: &str, tests: &[(&str, &str)]) -> Result<Outcome> {
     passed(shell::run(command.env("RUSTFLAGS", format!("--cfg {checker}"))))
 }
 
-/// Tests of what is optimized. To do so across crates and their parts would take minutes and changes no result.
+/// Tests of what is optimized. To do so across crates would take minutes and changes no result.
 fn optimized(folder: &str) -> Result<Command> {
     let mut command = shell::cargo(["test", "--locked", "--release", "--target-dir", folder])?;
     command.env("CARGO_PROFILE_RELEASE_LTO", "off");
-    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     Ok(command)
 }
 
