@@ -19,18 +19,10 @@ impl Planes {
     pub(crate) fn new(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Self {
         let chunks = models.len().div_ceil(CHUNK);
         let mut words = vec![Words::NONE; 64 * chunks].into_boxed_slice();
-        for (pair, models) in models.chunks(64).enumerate() {
-            let mut rows = [0; 64];
-            for (row, model) in rows.iter_mut().zip(models) {
-                *row = set(model);
-            }
-            transpose(&mut rows);
-            let (chunk, pair) = (pair / (CHUNK / 64), pair % (CHUNK / 64));
+        for (chunk, models) in models.chunks(CHUNK).enumerate() {
             let places = words.iter_mut().skip(chunk).step_by(chunks);
-            for (place, row) in places.zip(rows) {
-                if let Some(words) = place.0.as_chunks_mut().0.get_mut(pair) {
-                    *words = halves(row);
-                }
+            for (place, plane) in places.zip(planes(models, &set)) {
+                *place = plane;
             }
         }
         Self { words, chunks }
@@ -67,4 +59,22 @@ impl Planes {
         }
         combined
     }
+}
+
+/// The planes of one chunk.
+fn planes(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> [Words; 64] {
+    let mut planes = [Words::NONE; 64];
+    for (pair, models) in models.chunks(64).enumerate() {
+        let mut rows = [0; 64];
+        for (row, model) in rows.iter_mut().zip(models) {
+            *row = set(model);
+        }
+        transpose(&mut rows);
+        for (plane, row) in planes.iter_mut().zip(rows) {
+            if let Some(words) = plane.0.as_chunks_mut().0.get_mut(pair) {
+                *words = halves(row);
+            }
+        }
+    }
+    planes
 }
