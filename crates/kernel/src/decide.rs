@@ -62,7 +62,15 @@ impl Candidate {
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) const fn is_within(self, budget: u64) -> bool {
-        self.utility > 0 && self.cost <= budget
+        (self.utility > 0) & (self.cost <= budget)
+    }
+
+    /// Itself if it is eligible, else behind all who are. No two are at the same place there, because a tie is a branch.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn or_behind(self, eligible: bool) -> Self {
+        let behind = !i64::from(self.seat.index());
+        Self { utility: select_unpredictable(eligible, self.utility, behind), ..self }
     }
 
     /// Higher utility, then whatever breaks the tie.
@@ -115,6 +123,18 @@ impl Ranking {
         Self { best: b.or(first, a), second: a.or(first, b) }
     }
 
+    /// The best two of both.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn or_better(self, other: Self) -> Self {
+        let theirs = other.best.precedes(self.best);
+        let best = other.best.or(theirs, self.best);
+        let beaten = self.best.or(theirs, other.best);
+        // Who was second to the best; who was second to the beaten is third at most.
+        let next = other.second.or(theirs, self.second);
+        Self { best, second: next.or(next.precedes(beaten), beaten) }
+    }
+
     /// Ranks an eligible model.
     #[inline(always)]
     pub(crate) fn consider(&mut self, candidate: Candidate) {
@@ -164,7 +184,7 @@ impl Ranking {
             selected_model_index: best.seat.index(),
             estimated_cost_microunits: best.cost,
             expected_utility_microunits: best.utility,
-            counterfactual_model_id: second.seat.model_id(),
+            counterfactual_model_id: if second.utility > 0 { second.seat.model_id() } else { 0 },
             counterfactual_utility_microunits: second.utility.max(0),
             ..rejection(params, input, reason, seen)
         }

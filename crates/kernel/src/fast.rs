@@ -335,12 +335,15 @@ impl Work for EachInBlock<'_> {
     #[inline(always)]
     fn on<L: Lanes>(self, lanes: L) {
         let Self { block, params, models, inputs, decisions } = self;
+        // Written where it belongs by each arm: the value of a match would be put together elsewhere and copied.
         for (input, decision) in inputs.iter().zip(decisions) {
-            *decision = match request_refusal(params, input) {
-                Some(reason) => refuse(params, input, reason),
-                None if OneBlock::fits(input) => block.decide(lanes, input),
-                None => by_row(params, input, models),
-            };
+            if let Some(reason) = request_refusal(params, input) {
+                *decision = refuse(params, input, reason);
+            } else if OneBlock::fits(input) {
+                *decision = block.decide(lanes, input);
+            } else {
+                *decision = by_row(params, input, models);
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! A catalog of one block, in one pass. How many models come how far cannot be predicted, so little here branches
-//! on it: the two that lead by the estimate are computed even where one is nobody, and only those of whom it leaves a
-//! doubt take a loop. What refused the others is counted for a rejection and a trace.
+//! on it: the two that lead by the estimate are computed even where one is nobody, and those of whom it leaves a doubt
+//! two at a time, whether they pass or not. What refused the others is counted for a rejection and a trace.
 
 use alloc::boxed::Box;
 use core::array::from_fn;
 
 use super::bounds::Bounds;
 use super::columns::{Block, Summary, block, enabled, transpose};
-use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
+use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Verdicts};
 use super::lanes::{Lanes, Leader, halves};
 use super::scan::ones;
 use crate::arithmetic::{Narrow, NarrowModel};
@@ -40,6 +40,27 @@ pub(super) type Planes = [u32; 65];
 struct Row {
     terms: NarrowModel,
     seat: Seat,
+}
+
+/// Catalogs up to this size are computed exactly without an estimate: it takes as long as two models do, and leaves as
+/// many to be computed.
+const FEW: u16 = 4;
+
+/// Who passes the last two gates, and the best two of them.
+#[derive(Clone, Copy)]
+struct Found {
+    ranking: Ranking,
+    eligible: u32,
+}
+
+impl Found {
+    #[inline(always)]
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            ranking: self.ranking.or_better(other.ranking),
+            eligible: self.eligible | other.eligible,
+        }
+    }
 }
 
 impl OneBlock {
@@ -78,40 +99,17 @@ impl OneBlock {
     #[inline(always)]
     pub(super) fn decide<L: Lanes, A: Answer>(&self, lanes: L, input: &KernelInput) -> A {
         let exact = Narrow::new(&self.params, input);
-        let Narrow { worth, risk_penalty, .. } = exact;
-        let scale = Scale::new(input, FixedTerms { worth, risk_penalty }, &self.scale);
         let refused = self.refused(lanes, input);
         let alive = refused.iter().fold(self.enabled, |alive, refused| alive & !refused);
-        let estimate = Estimate::of(lanes, &scale, &self.numbers);
-        let spread = u16::from(SPREAD.unsigned_abs());
-        let slack = estimate.slack(lanes, alive);
-        // Who is short of slack is not surely eligible, and who is impossible is surely not.
-        let short = lanes.above(lanes.splat(1), slack);
-        let possible = alive & lanes.above(slack, lanes.splat(0_u16.wrapping_sub(spread)));
-        let mut eligible = !short;
-        let mut ranking = Ranking::new();
-        if possible != 0 {
-            let [first, second] = lanes.leaders(estimate.margins, slack);
-            let candidates = [first, second].map(|it| self.candidate(&exact, it.model()));
-            ranking = Ranking::of_two(candidates);
-            // Signed: who is not above this is surely worth less than the second.
-            let bar = second.floor().wrapping_sub(spread);
-            let close = lanes.above(estimate.margins, lanes.splat(bar));
-            let others = possible & (short | close) & !(first.bit() | second.bit());
-            for index in ones(others) {
-                let candidate = self.candidate(&exact, index);
-                if candidate.is_within(input.budget_limit_microunits) {
-                    eligible |= 1 << index;
-                    ranking.consider(candidate);
-                }
-            }
-        }
+        let found = if self.evaluated <= FEW {
+            self.all_exactly::<A>(&exact, input, alive)
+        } else {
+            self.by_estimate::<L, A>(lanes, &exact, input, alive)
+        };
+        let (Found { ranking, eligible }, over_budget) = found;
         let seen = Seen { evaluated: self.evaluated, eligible: count(eligible) };
         let params = &self.params;
         if A::TRACED || eligible == 0 {
-            let verdicts = estimate.verdicts(lanes);
-            let near = alive & verdicts.near_budget & !verdicts.over_budget;
-            let over_budget = alive & verdicts.over_budget | self.over_budget(near, &exact, input);
             let histogram = self.histogram(refused, over_budget, eligible);
             let decision = if eligible == 0 {
                 rejection(params, input, histogram.dominant_reason(), seen)
@@ -122,6 +120,82 @@ impl OneBlock {
         }
         let histogram = RejectionHistogram::default();
         A::new(ranking.best_decision(params, input, seen), seen.trace(histogram))
+    }
+
+    /// The last two gates and the rank, of so few models that an estimate would save nothing, and who is over the budget,
+    /// where that is counted.
+    #[inline(always)]
+    fn all_exactly<A: Answer>(
+        &self,
+        exact: &Narrow,
+        input: &KernelInput,
+        alive: u32,
+    ) -> (Found, u32) {
+        let mut found = self.pair(exact, input, alive, [0, 1]);
+        for index in (2..usize::from(self.evaluated)).step_by(2) {
+            found = found.and(&self.pair(exact, input, alive, [index, index + 1]));
+        }
+        let counted = if A::TRACED || found.eligible == 0 { alive & !found.eligible } else { 0 };
+        (found, self.over_budget(counted, exact, input))
+    }
+
+    /// As [`OneBlock::all_exactly`], where the estimate leaves few to be computed exactly.
+    #[inline(always)]
+    fn by_estimate<L: Lanes, A: Answer>(
+        &self,
+        lanes: L,
+        exact: &Narrow,
+        input: &KernelInput,
+        alive: u32,
+    ) -> (Found, u32) {
+        let Narrow { worth, risk_penalty, .. } = *exact;
+        let scale = Scale::new(input, FixedTerms { worth, risk_penalty }, &self.scale);
+        let estimate = Estimate::of(lanes, &scale, &self.numbers);
+        let spread = u16::from(SPREAD.unsigned_abs());
+        let slack = estimate.slack(lanes, alive);
+        // Who is short of slack is not surely eligible, and who is impossible is surely not.
+        let short = lanes.above(lanes.splat(1), slack);
+        let possible = alive & lanes.above(slack, lanes.splat(0_u16.wrapping_sub(spread)));
+        let mut found = Found { ranking: Ranking::new(), eligible: !short };
+        if possible != 0 {
+            let [first, second] = lanes.leaders(estimate.margins, slack);
+            let leaders = [first, second].map(|leader| self.candidate(exact, leader.model()));
+            found.ranking = Ranking::of_two(leaders);
+            let mut doubtful = possible & short;
+            while doubtful != 0 {
+                let (one, rest) = lowest_one(doubtful);
+                let (other, rest) = lowest_one(rest);
+                found = found.and(&self.pair(exact, input, doubtful, [one, other]));
+                doubtful = rest;
+            }
+            // Signed: who is not above this is surely worth less than the second.
+            let bar = scale.in_units(found.ranking.second_utility()).wrapping_sub(spread);
+            let close = lanes.above(estimate.margins, lanes.splat(bar)) & !short;
+            for index in ones(close & !(first.bit() | second.bit())) {
+                found.ranking.consider(self.candidate(exact, index));
+            }
+        }
+        if !(A::TRACED || found.eligible == 0) {
+            return (found, 0);
+        }
+        let Verdicts { over_budget, near_budget, .. } = estimate.verdicts(lanes);
+        let near = self.over_budget(alive & near_budget & !over_budget, exact, input);
+        (found, alive & over_budget | near)
+    }
+
+    /// Two models exactly and without a branch, because whether they pass is anybody's guess. Who is not one of `models`
+    /// does not.
+    #[inline(always)]
+    fn pair(&self, exact: &Narrow, input: &KernelInput, models: u32, pair: [usize; 2]) -> Found {
+        let mut eligible = 0;
+        let candidates = pair.map(|index| {
+            let candidate = self.candidate(exact, index);
+            let is_one = bit(index) & models != 0;
+            let passes = candidate.is_within(input.budget_limit_microunits) & is_one;
+            eligible |= halves(u64::from(passes) << (index % Leader::MODELS))[0];
+            candidate.or_behind(passes)
+        });
+        Found { ranking: Ranking::of_two(candidates), eligible }
     }
 
     /// Those of `models` that cost more than the budget.
@@ -184,6 +258,19 @@ impl OneBlock {
         let [.., nobody] = &self.rows;
         self.rows.get(index).unwrap_or(nobody)
     }
+}
+
+/// The bit of a model, none of nobody.
+#[inline(always)]
+fn bit(index: usize) -> u32 {
+    let [bit, _] = halves(1 << (index % Leader::MODELS));
+    bit
+}
+
+/// The position of the lowest bit, nobody's if there is none, and the other bits.
+#[inline(always)]
+const fn lowest_one(bits: u32) -> (usize, u32) {
+    (bits.trailing_zeros() as usize, bits & bits.wrapping_sub(1))
 }
 
 /// At most 32 models.

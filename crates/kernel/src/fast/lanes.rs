@@ -60,7 +60,7 @@ impl Leader {
     }
 
     /// Its number, less at most 31.
-    #[inline(always)]
+    #[cfg(test)]
     pub(crate) fn floor(self) -> u16 {
         (!self.0 & Self::STEPS) >> 1
     }
