@@ -115,7 +115,7 @@ impl Ranking {
         Self { best: Candidate::none(0), second: Candidate::none(-1) }
     }
 
-    /// Of two who are eligible or nobody.
+    /// Of two who are eligible, behind all who are, or nobody.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn of_two([a, b]: [Candidate; 2]) -> Self {

@@ -17,11 +17,6 @@ use support::reference;
 #[path = "../../tests/suite/support/mod.rs"]
 mod support;
 
-fn decide_on(machine: Machine, case: &Case) -> (KernelDecision, DecisionTrace) {
-    let fast = Fast::on(machine, &case.params, &case.models);
-    fast.decide(&case.params, &case.models, &case.input)
-}
-
 /// Calls the function with the lanes of every machine that this processor is.
 macro_rules! on_each_machine {
     ($check:ident($($argument:expr),*)) => {
@@ -49,8 +44,14 @@ fn machines() -> Vec<Machine> {
 fn check(case: &Case) {
     let expected = reference::decide(&case.params, &case.models, &case.input);
     let expected = (expected.decision, expected.trace);
+    let Case { params, models, input } = case;
     for machine in machines() {
-        assert_eq!(decide_on(machine, case), expected, "{machine:?}");
+        let fast = Fast::on(machine, params, models);
+        let traced: (KernelDecision, DecisionTrace) = fast.decide(params, models, input);
+        assert_eq!(traced, expected, "{machine:?}");
+        // What is counted for a trace alone is then not there to help.
+        let decision: KernelDecision = fast.decide(params, models, input);
+        assert_eq!(decision, expected.0, "{machine:?}");
     }
 }
 
@@ -193,7 +194,7 @@ proptest! {
 #[test]
 fn error_margins_are_reached() {
     type Worst = (i64, [u16; 4], [(u32, u64); 3], u64);
-    let worst: [Worst; 4] = [
+    let worst: [Worst; 5] = [
         // Worth less than nothing at a margin of 6.
         (
             140_734_627_840_001,
@@ -206,6 +207,13 @@ fn error_margins_are_reached() {
             83_748_606_565_252,
             [9_992, 9_989, 10_000, 0],
             [(4_096, 1_048_576), (4_096_000_004, 20_402_143_232), (1_024_000_001, 12_582_912)],
+            u64::MAX,
+        ),
+        // The same with smaller numbers, which suit a catalog of one block.
+        (
+            40_892_874_299,
+            [9_992, 9_989, 10_000, 0],
+            [(4_096, 512), (4_096_000_004, 9_961_984), (1_024_000_001, 6_144)],
             u64::MAX,
         ),
         // Costs 29,404 and is estimated at 29,399.
@@ -244,7 +252,40 @@ fn error_margins_are_reached() {
         model.input_cost_microunits_per_million_tokens = input.1;
         model.output_cost_microunits_per_million_tokens = output.1;
         on_each_machine!(check_estimates(&case));
-        check(&case);
+        // In every layout.
+        for size in [1, 5, 40, 300] {
+            case.models = vec![case.models[0]; size];
+            check(&case);
+        }
+    }
+}
+
+/// Where a unit of the estimate is a microunit: margins of 0 and all those around it.
+#[test]
+fn a_margin_of_nothing_is_enough() {
+    for (size, value) in
+        [2, 5, 40, 300].into_iter().flat_map(|size| (0..40).map(move |v| (size, v)))
+    {
+        let mut case = close(&mut Words(1), size);
+        case.params.latency_penalty_microunits_per_ms = 0;
+        case.input.business_value_microunits = value;
+        case.input.confidence_bps = 10_000;
+        case.input.risk_bps = 0;
+        for model in &mut case.models {
+            model.quality_bps = 10_000;
+            model.input_cost_microunits_per_million_tokens = 0;
+            model.output_cost_microunits_per_million_tokens = 0;
+        }
+        for budget in [0, 4, u64::MAX] {
+            case.input.budget_limit_microunits = budget;
+            check(&case);
+            // A microunit less for each.
+            let mut dearer = case.clone();
+            for (cost, model) in (0..).zip(&mut dearer.models) {
+                model.output_cost_microunits_per_million_tokens = cost;
+            }
+            check(&dearer);
+        }
     }
 }
 
