@@ -6,9 +6,10 @@ use alloc::boxed::Box;
 use core::array::from_fn;
 
 use super::bounds::Bounds;
-use super::columns::{Block, Summary, block, enabled, transpose};
+use super::columns::{Block, Summary, block, enabled};
 use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Verdicts};
 use super::lanes::{Lanes, Leader, halves};
+use super::planes::turned;
 use super::scan::ones;
 use crate::arithmetic::{Narrow, NarrowModel};
 use crate::decide::{Answer, Candidate, Ranking, Seat, Seen, rejection, saturate};
@@ -234,15 +235,13 @@ impl OneBlock {
     fn refused<L: Lanes>(&self, lanes: L, input: &KernelInput) -> [u32; 6] {
         let Self { numbers, capabilities, regions, .. } = self;
         let bounds = Bounds::new(input, &self.summary);
-        let latency = |index: usize| self.row(index).terms.latency;
-        [
-            lanes.above(lanes.splat(bounds.minimum_quality), lanes.load(&numbers.quality)),
-            bounds.too_slow(lanes, numbers, latency),
-            !all_of(capabilities, input.required_capabilities),
-            lanes.outside(&numbers.providers, input.allowed_provider_mask),
-            !any_of(regions, input.required_region_mask),
-            lanes.above(lanes.splat(bounds.risk), lanes.load(&numbers.risk_ceiling)),
-        ]
+        let latency_ms = |index: usize| self.row(index).terms.latency;
+        let allowed = input.allowed_provider_mask;
+        let [quality, latency, provider, risk_ceiling] =
+            bounds.refused(lanes, numbers, allowed, latency_ms);
+        let capability = !all_of(capabilities, input.required_capabilities);
+        let region = !any_of(regions, input.required_region_mask);
+        [quality, latency, capability, provider, region, risk_ceiling]
     }
 
     #[inline(always)]
@@ -285,13 +284,8 @@ pub(super) fn planes(
     of_none: u32,
     set: impl Fn(&KernelModel) -> u64,
 ) -> Planes {
-    let mut rows = [0; 64];
-    for (row, model) in rows.iter_mut().zip(models) {
-        *row = set(model);
-    }
-    transpose(&mut rows);
     let mut planes = [of_none; 65];
-    for (plane, row) in planes.iter_mut().zip(rows) {
+    for (plane, row) in planes.iter_mut().zip(turned(models, set)) {
         [*plane, _] = halves(row);
     }
     planes

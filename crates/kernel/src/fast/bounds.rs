@@ -32,23 +32,22 @@ impl Bounds {
         }
     }
 
-    /// The models of a block that pass the gates of quality, latency, provider and risk ceiling, each on its own.
+    /// The models of a block that the gates of quality, latency, provider and risk ceiling refuse, each on its own.
     /// `latency_ms` is as for [`Bounds::too_slow`].
     #[inline(always)]
-    pub(crate) fn passing<L: Lanes>(
+    pub(crate) fn refused<L: Lanes>(
         &self,
         lanes: L,
         block: &Block,
         allowed_providers: u64,
         latency_ms: impl Fn(usize) -> u32,
     ) -> [u32; 4] {
-        let refused = [
+        [
             lanes.above(lanes.splat(self.minimum_quality), lanes.load(&block.quality)),
             self.too_slow(lanes, block, latency_ms),
             lanes.outside(&block.providers, allowed_providers),
             lanes.above(lanes.splat(self.risk), lanes.load(&block.risk_ceiling)),
-        ];
-        refused.map(|refused| !refused)
+        ]
     }
 
     /// The latency gate. A latency that lost bits and equals the limit's is compared in full; `latency_ms` has it for

@@ -193,24 +193,6 @@ pub(crate) fn enabled(models: &[KernelModel]) -> u32 {
     models.iter().rev().fold(0, |bits, model| bits << 1 | u32::from(model.enabled != 0))
 }
 
-/// Bit `j` of row `i` becomes bit `i` of row `j`, by swapping ever smaller squares (Warren, Hacker's
-/// Delight, §7-3).
-pub(crate) fn transpose(rows: &mut [u64; 64]) {
-    let (mut width, mut mask) = (32_usize, u64::MAX >> 32);
-    while width > 0 {
-        for group in rows.chunks_exact_mut(2 * width) {
-            let (upper, lower) = group.split_at_mut(width);
-            for (a, b) in upper.iter_mut().zip(lower) {
-                let swap = (*a >> width ^ *b) & mask;
-                *a ^= swap << width;
-                *b ^= swap;
-            }
-        }
-        width /= 2;
-        mask ^= mask << width;
-    }
-}
-
 fn sets<L: Lanes>(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Sets {
     let mut sets = Sets::default();
     for (index, model) in models.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! The sets of a large catalog as bit planes, of which a request needs few.
+//! Sets as bit planes: for each bit, the models that have it. Of those of a large catalog a request needs few.
 
 use alloc::{boxed::Box, vec};
 
-use super::columns::{CHUNK, transpose};
+use super::columns::CHUNK;
 use super::lanes::halves;
 use super::words::Words;
 use crate::KernelModel;
@@ -65,16 +65,39 @@ impl Planes {
 fn planes(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> [Words; 64] {
     let mut planes = [Words::NONE; 64];
     for (pair, models) in models.chunks(64).enumerate() {
-        let mut rows = [0; 64];
-        for (row, model) in rows.iter_mut().zip(models) {
-            *row = set(model);
-        }
-        transpose(&mut rows);
-        for (plane, row) in planes.iter_mut().zip(rows) {
+        for (plane, row) in planes.iter_mut().zip(turned(models, &set)) {
             if let Some(words) = plane.0.as_chunks_mut().0.get_mut(pair) {
                 *words = halves(row);
             }
         }
     }
     planes
+}
+
+/// Of up to 64 models, those that have each bit of a set.
+pub(super) fn turned(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> [u64; 64] {
+    let mut rows = [0; 64];
+    for (row, model) in rows.iter_mut().zip(models) {
+        *row = set(model);
+    }
+    transpose(&mut rows);
+    rows
+}
+
+/// Bit `j` of row `i` becomes bit `i` of row `j`, by swapping ever smaller squares (Warren, Hacker's
+/// Delight, §7-3).
+fn transpose(rows: &mut [u64; 64]) {
+    let (mut width, mut mask) = (32_usize, u64::MAX >> 32);
+    while width > 0 {
+        for group in rows.chunks_exact_mut(2 * width) {
+            let (upper, lower) = group.split_at_mut(width);
+            for (a, b) in upper.iter_mut().zip(lower) {
+                let swap = (*a >> width ^ *b) & mask;
+                *a ^= swap << width;
+                *b ^= swap;
+            }
+        }
+        width /= 2;
+        mask ^= mask << width;
+    }
 }

@@ -141,7 +141,7 @@ impl<'a, L: Lanes> Scan<'a, L> {
             let [quality, latency, provider, risk_ceiling] = if OPEN {
                 [u32::MAX; 4]
             } else {
-                bounds.passing(lanes, block, allowed, latency_ms)
+                bounds.refused(lanes, block, allowed, latency_ms).map(|refused| !refused)
             };
             let gates = [quality, latency, capable, provider, serving, risk_ceiling];
             let mut alive = enabled;
