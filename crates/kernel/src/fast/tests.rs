@@ -1,15 +1,17 @@
 //! The fast path against the reference on every machine and at every bound of its estimates.
 
-use core::cmp::Reverse;
+mod lane_operations;
+mod stored_columns;
 
 use proptest::prelude::*;
 
-use super::columns::{BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Summary, Widths, large, small};
+use super::columns::{Summary, small};
 use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
-use super::lanes::{Column, Lanes, Leader, Portable, Providers, Sets, halves};
-use super::words::Words as Bits;
+use super::lanes::{Lanes, Portable, Providers, Sets};
 use super::*;
 use crate::KernelDecision;
+use lane_operations::{Inputs, check_masks, check_numbers};
+use stored_columns::{check_large, check_small};
 use support::cases::{Case, Words};
 use support::reference;
 
@@ -509,170 +511,4 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
             assert!(utility < (margin + i128::from(SPREAD)) * unit);
         }
     }
-}
-
-/// Columns and sets in the models' order.
-struct Inputs {
-    wild: [Column; 2],
-    numbers: [Column; 2],
-    providers: Providers,
-    sets: Sets,
-    bits: u32,
-    masks: [u64; 2],
-}
-
-/// What the models' column becomes in a machine's registers.
-fn load<L: Lanes>(lanes: L, numbers: &Column) -> L::Numbers {
-    let mut column = Column::default();
-    (0..BLOCK).for_each(|model| column[L::place(model)] = numbers[model]);
-    lanes.load(&column)
-}
-
-fn check_numbers<L: Lanes>(lanes: L, inputs: &Inputs) {
-    let [a, b] = &inputs.numbers;
-    let (x, y) = (load(lanes, a), load(lanes, b));
-    let [larger, smaller] = lanes.sort(x, y);
-    let saw = |numbers: L::Numbers, expected: fn(i32, i32) -> i32| {
-        let numbers = lanes.store(numbers);
-        for model in 0..BLOCK {
-            let expected = expected(a[model].into(), b[model].into());
-            assert_eq!(i32::from(numbers[L::place(model)] as i16), expected, "model {model}");
-        }
-    };
-    saw(x, |a, _| a);
-    saw(lanes.share(x, y), |a, b| (a * b + (1 << 14)) >> 15);
-    saw(lanes.add(x, y), |a, b| (a + b).min(i32::from(i16::MAX)));
-    saw(lanes.sub(x, y), |a, b| a - b);
-    let [wild, other] = &inputs.wild;
-    let difference = lanes.store(lanes.sub(load(lanes, wild), load(lanes, other)));
-    for model in 0..BLOCK {
-        let expected = wild[model].cast_signed().saturating_sub(other[model].cast_signed());
-        assert_eq!(difference[L::place(model)].cast_signed(), expected, "model {model}");
-    }
-    let smaller_of_wild = lanes.store(lanes.sort(load(lanes, wild), load(lanes, other))[1]);
-    for model in 0..BLOCK {
-        let expected = wild[model].cast_signed().min(other[model].cast_signed());
-        assert_eq!(smaller_of_wild[L::place(model)].cast_signed(), expected, "model {model}");
-    }
-    check_leaders(lanes, inputs);
-    saw(larger, i32::max);
-    saw(smaller, i32::min);
-    assert_eq!(lanes.store(lanes.splat(a[0])), [a[0]; BLOCK]);
-    let selected = lanes.store(lanes.select(x, inputs.bits));
-    for model in 0..BLOCK {
-        let chosen = (inputs.bits >> model & 1) as u16;
-        assert_eq!(selected[L::place(model)], a[model] * chosen, "model {model}");
-    }
-    let mut sorted = inputs.numbers.as_flattened().to_vec();
-    sorted.sort_unstable();
-    assert_eq!(lanes.second_largest(larger, smaller), sorted[2 * BLOCK - 2]);
-}
-
-/// The best two by ten bits and then by position, of those with slack.
-fn check_leaders<L: Lanes>(lanes: L, inputs: &Inputs) {
-    let Inputs { wild: [slack, _], numbers: [numbers, _], bits, .. } = inputs;
-    // Many with slack, few, and nobody.
-    for bits in [u32::MAX, bits & bits >> 7 & bits >> 3, 0] {
-        let slacks = lanes.select(load(lanes, slack), bits);
-        let leaders = lanes.leaders(load(lanes, numbers), slacks);
-        let has = |model: &usize| bits >> model & 1 == 1 && slack[*model].cast_signed() > 0;
-        let mut ranked: Vec<_> = (0..BLOCK).filter(has).collect();
-        ranked.sort_by_key(|model| (Reverse(numbers[*model] >> 5), *model));
-        for (place, leader) in leaders.into_iter().enumerate() {
-            match ranked.get(place) {
-                Some(model) => {
-                    assert_eq!((leader.model(), leader.bit()), (*model, 1 << model));
-                    assert_eq!(leader.floor(), numbers[*model] & !31);
-                }
-                None => assert_eq!((leader.model(), leader.bit()), (Leader::NOBODY, 0)),
-            }
-        }
-    }
-}
-
-fn check_masks<L: Lanes>(lanes: L, inputs: &Inputs) {
-    let Inputs { wild: [a, b], providers, sets: Sets([lower, upper]), masks: [mask, few], .. } =
-        inputs;
-    let above = lanes.above(load(lanes, a), load(lanes, b));
-    let outside = lanes.outside(providers, *mask);
-    let mut sets = Sets::default();
-    for model in 0..BLOCK {
-        sets.0[0][L::set_place(model)] = lower[model];
-        sets.0[1][L::set_place(model)] = upper[model];
-    }
-    let disjoint = lanes.disjoint(&sets, *few);
-    let room = (mask >> 57) as i8;
-    // Near zero too, where the room decides.
-    let near = a.map(|number| (number.cast_signed() >> (mask % 10)).cast_unsigned());
-    let [negative, far_below] = lanes.negative(load(lanes, &near), room);
-    let [low, high] = halves(*few);
-    for model in 0..BLOCK {
-        let holds = |bits: u32| bits >> model & 1 == 1;
-        assert_eq!(holds(above), a[model] as i16 > b[model] as i16, "model {model}");
-        assert_eq!(holds(negative), near[model].cast_signed() < 0, "model {model}");
-        assert_eq!(holds(far_below), near[model].cast_signed() < -i16::from(room), "model {model}");
-        let byte = usize::from(providers.byte[model]);
-        let allowed = byte < 8 && mask >> (8 * byte) & u64::from(providers.bit[model]) != 0;
-        assert_eq!(holds(outside), !allowed, "model {model}");
-        let common = lower[model] & low != 0 || upper[model] & high != 0;
-        assert_eq!(holds(disjoint), !common, "model {model}");
-    }
-}
-
-fn check_small<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
-    let blocks = small::<L>(models, widths);
-    assert_eq!(blocks.len(), models.len().div_ceil(BLOCK));
-    for (index, model) in models.iter().enumerate() {
-        let (small, index) = (&blocks[index / BLOCK], index % BLOCK);
-        assert_eq!(small.enabled >> index & 1 == 1, model.enabled != 0);
-        let place = L::set_place(index);
-        let set =
-            |Sets([lower, upper]): &Sets| u64::from(lower[place]) | u64::from(upper[place]) << 32;
-        assert_eq!(set(&small.lacking), !model.capabilities);
-        assert_eq!(set(&small.regions), model.region_mask);
-        check_block::<L>(&small.block, index, model, widths);
-    }
-}
-
-fn check_large<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
-    let large = large::<L>(models, widths);
-    assert_eq!(large.chunks.len(), models.len().div_ceil(CHUNK));
-    for (index, model) in models.iter().enumerate() {
-        let (number, chunk) = (index / CHUNK, &large.chunks[index / CHUNK]);
-        let (block, bit) = (index % CHUNK / BLOCK, index % BLOCK);
-        let has = |models: Bits| models.0[block] >> bit & 1 == 1;
-        assert_eq!(has(chunk.enabled), model.enabled != 0);
-        for (planes, set) in
-            [(&large.capabilities, model.capabilities), (&large.regions, model.region_mask)]
-        {
-            let one = |bit: u32| has(planes.any_of(1 << bit, number));
-            assert_eq!((0..64).fold(0, |mask, bit| mask | u64::from(one(bit)) << bit), set);
-            assert!(has(planes.all_of(set, number)) && has(planes.all_of(0, number)));
-            assert!(set == u64::MAX || !has(planes.all_of(set | (set + 1), number)));
-            assert!(!has(planes.any_of(!set, number)) && !has(planes.any_of(0, number)));
-        }
-        check_block::<L>(&chunk.blocks[block], bit, model, widths);
-    }
-}
-
-fn check_block<L: Lanes>(block: &Block, index: usize, model: &KernelModel, widths: &Widths) {
-    let check = |column: &Column, value: u64, width: u32| {
-        let top = u128::from(value) << COLUMN_BITS >> width;
-        assert_eq!(u128::from(column[L::place(index)]), top & 0x7fff, "{value} of {width} bits");
-    };
-    check(&block.quality, model.quality_bps.into(), BPS_WIDTH);
-    check(&block.risk_ceiling, model.risk_ceiling_bps.into(), BPS_WIDTH);
-    check(&block.latency, model.p95_latency_ms.into(), widths.latency);
-    check(&block.input_price, model.input_cost_microunits_per_million_tokens, widths.input_price);
-    check(
-        &block.output_price,
-        model.output_cost_microunits_per_million_tokens,
-        widths.output_price,
-    );
-    let Providers { byte, bit } = block.providers;
-    for provider in 0..64 {
-        let found = byte[index] == provider / 8 && bit[index] == 1 << (provider % 8);
-        assert_eq!(found, u16::from(provider) == model.provider_id);
-    }
-    assert_eq!(byte[index] >= 0x80, model.provider_id > 63);
 }
