@@ -329,6 +329,11 @@ fn snapshots() {
     report("snapshot of 100,000 tenants (per tenant)", 100_000, a, b);
 }
 
+/// What another thread does without end.
+type Beside<'a> = &'a (dyn Fn() + Sync);
+/// What is timed meanwhile.
+type Timed<'a> = &'a dyn Fn(usize);
+
 /// How long operations take while another thread takes snapshots without end, and, for what the
 /// scheduler does to any two threads, while it merely works as long. An operation can wait for a
 /// snapshot at one lock alone, its tenant's, while that tenant is read.
@@ -348,7 +353,7 @@ fn stalls() {
     let other = BudgetEngine::new();
     names.iter().for_each(|name| other.ensure_tenant(name, PLENTY));
     print_waits_header("reserve + commit, beside snapshots of 100,000 tenants", "snapshots");
-    let rows: [(&str, &(dyn Fn() + Sync), &dyn Fn(usize)); 4] = [
+    let rows: [(&str, Beside<'_>, Timed<'_>); 4] = [
         ("ours, of this ledger", &|| drop(black_box(ours.snapshot())), &on_ours),
         ("ours, of another ledger (control)", &|| drop(black_box(other.snapshot())), &on_ours),
         ("published, of this ledger", &|| drop(black_box(theirs.snapshot())), &on_theirs),

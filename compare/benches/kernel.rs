@@ -19,13 +19,16 @@ use published::kernel as other;
 const BATCH: usize = 256;
 const SIZES: [usize; 6] = [1, 4, 22, 256, 1_024, 65_535];
 
+/// Measures in so many rounds.
+type Part = fn(usize);
+
 fn main() {
     let asked = |wanted: &str| std::env::args().any(|word| word == wanted);
     if asked("chart") {
         return chart();
     }
     let rounds = if asked("quick") { 21 } else { 201 };
-    let parts: [(&str, fn(usize)); 4] = [
+    let parts: [(&str, Part); 4] = [
         ("decide", decisions),
         ("calls", calls),
         ("evidence", |rounds| wanted([22, 16_384]).for_each(|size| evidence(size, rounds))),
@@ -189,7 +192,8 @@ fn alternate(
     mut theirs: impl FnMut(),
     mut ours: impl FnMut(),
 ) -> (Duration, Duration) {
-    (theirs(), ours());
+    theirs();
+    ours();
     medians(rounds, || timed(&mut theirs), || timed(&mut ours))
 }
 

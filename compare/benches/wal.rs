@@ -143,7 +143,9 @@ fn durable_one() {
                 &with_room(WalOptions::new()),
             )
             .unwrap();
-            timed(|| (0..entries).for_each(|_| drop(log.append_durable(&payload).unwrap())))
+            timed(|| {
+                (0..entries).for_each(|_| _ = black_box(log.append_durable(&payload).unwrap()))
+            })
         },
         || bare_loop(&vec![PAYLOAD + 190; entries as usize]),
     );
@@ -184,7 +186,7 @@ fn durable_many() {
                 &with_room(WalOptions::new()),
             )
             .unwrap();
-            callers(each, || drop(log.append_durable(&payload).unwrap()))
+            callers(each, || _ = black_box(log.append_durable(&payload).unwrap()))
         },
         || {
             let directory = tempfile::tempdir().unwrap();
@@ -206,7 +208,7 @@ fn durable_many() {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("log");
             let log = WalWriter::<&str>::open_with(&path, &with_room(groups.options())).unwrap();
-            callers(each, || drop(log.append_durable(&payload).unwrap()))
+            callers(each, || _ = black_box(log.append_durable(&payload).unwrap()))
         },
         || bare_loop(&groups.seen()),
     );

@@ -23,12 +23,12 @@ const ROUNDS: usize = 3;
 fn main() {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    if let [side, path] = &*arguments {
-        if let Some((_, replay)) = SIDES.iter().find(|(name, _)| name == side) {
-            return print_memory_of(*replay, path.as_ref());
-        }
+    if let [side, path] = &*arguments
+        && let Some((_, replay)) = SIDES.iter().find(|(name, _)| name == side)
+    {
+        return print_memory_of(*replay, path.as_ref());
     }
-    let rows: [(&str, fn(&Log)); 5] = [
+    let rows: [(&str, Row); 5] = [
         ("verify", verify),
         ("hash", hash),
         ("replay", replay),
@@ -42,6 +42,8 @@ fn main() {
         }
     }
 }
+
+type Row = fn(&Log);
 
 /// A log of audited decisions, gone with its folder.
 struct Log {
