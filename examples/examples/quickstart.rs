@@ -35,7 +35,8 @@ fn quickstart() -> Outcome {
     println!("cost         {}", usd_from_microdollars(decision.estimated_cost_microunits, 6));
     let runner_up = decision.counterfactual_model_id;
     let less = decision.expected_utility_microunits - decision.counterfactual_utility_microunits;
-    println!("instead of   {}, worth {less} microdollars less", name(runner_up));
+    let less = usd_from_microdollars(less.unsigned_abs(), 6);
+    println!("instead of   {}, worth {less} less", name(runner_up));
 
     // Anyone can repeat it.
     println!("verified     {}", verify_decision(&policy, input, decision).is_valid());

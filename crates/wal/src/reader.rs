@@ -265,13 +265,10 @@ impl fmt::Display for VerifiedWal {
         let entries = sequence - after;
         write!(
             f,
-            "{entries} entries in {bytes} bytes, {segments} files, head {sequence} {last_hash}"
+            "entries {entries}, bytes {bytes}, files {segments}, head {sequence} {last_hash}"
         )?;
         if *after > 0 {
-            write!(
-                f,
-                "; they continue head {after} {after_hash}, entries up to which are not there"
-            )?;
+            write!(f, "; continues head {after} {after_hash}, entries up to which are not there")?;
         }
         Ok(())
     }

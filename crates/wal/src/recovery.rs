@@ -144,10 +144,10 @@ impl fmt::Display for WalReport {
             writeln!(f, "segments {}, up to {}", self.segments, self.segment.display())?;
         }
         if *after > 0 {
-            writeln!(f, "retired  {after} entries")?;
+            writeln!(f, "retired  up to entry {after}")?;
         }
         let entries = sequence - after;
-        writeln!(f, "prefix   {entries} entries in {bytes} bytes, head {last_hash}")?;
+        writeln!(f, "prefix   entries {entries}, bytes {bytes}, head {last_hash}")?;
         match self.durable_sequence {
             Some(durable) => writeln!(f, "durable  up to {durable}, says the head file")?,
             None => writeln!(f, "durable  unknown, there is no head file")?,

@@ -300,7 +300,7 @@ fn a_segment_alone_is_verified_after_the_head_it_continues() {
     };
     let verified = verify_wal_with(&path(5), &after(4), None).unwrap();
     assert_eq!((verified.after, verified.sequence), (4, 6));
-    assert!(verified.to_string().contains("they continue head 4 "), "{verified}");
+    assert!(verified.to_string().contains("continues head 4 "), "{verified}");
     for wrong in [
         verify_wal_with(&path(5), &after(2), None),
         verify_wal_with(&path(5), &subject.options, None),
