@@ -1,10 +1,10 @@
 //! The open holds of one tenant.
 //!
-//! Most tenants have one open hold at a time, and it lies in the account itself. More of them, and
-//! those with a deadline, are in a small ring indexed by the low bits of the id, which answers
-//! without hashing: ids rise by one and most holds are settled soon after they are made. One still
-//! open when its place in the ring is needed again moves to an ordered map, so that a long-lived hold
-//! costs the new ones nothing.
+//! The newest lies in the account itself: most holds are settled before the next is made, and those that
+//! are not, another thread's say, shall not slow down the ones that are. Older holds, and those with a
+//! deadline, are in a small ring indexed by the low bits of the id, which answers without hashing: ids rise
+//! by one and most holds are settled soon after they are made. One still open when its place in the ring
+//! is needed again moves to an ordered map, so that a long-lived hold costs the new ones nothing.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const NO_HOLD: u64 = 0;
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Holds {
-    /// Of the one hold that lies here, if its id is not [`NO_HOLD`]; it has no deadline.
+    /// Of the hold that lies here, if its id is not [`NO_HOLD`]; it has no deadline.
     id: u64,
     amount: i64,
     began: u64,
@@ -40,15 +40,24 @@ impl Holds {
 
     #[inline(always)]
     pub(crate) fn insert(&mut self, id: u64, hold: OpenHold) {
-        if self.id == NO_HOLD && hold.deadline == FOREVER {
-            (self.id, self.amount) = (id, hold.amount);
-            // Elsewhere than the rest, and rarely different.
-            if self.began != hold.began {
-                self.began = hold.began;
-            }
-        } else {
-            self.others.get_or_insert_default().insert(id, hold);
+        if hold.deadline != FOREVER {
+            return self.others.get_or_insert_default().insert(id, hold);
         }
+        if self.id != NO_HOLD {
+            self.make_room();
+        }
+        (self.id, self.amount) = (id, hold.amount);
+        // Elsewhere than the rest, and rarely different.
+        if self.began != hold.began {
+            self.began = hold.began;
+        }
+    }
+
+    /// Moves the hold that lies here to the others.
+    #[inline(never)]
+    fn make_room(&mut self) {
+        let older = OpenHold { amount: self.amount, began: self.began, deadline: FOREVER };
+        self.others.get_or_insert_default().insert(self.id, older);
     }
 
     #[inline(always)]
@@ -169,6 +178,19 @@ impl Others {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_newest_lies_in_the_account() {
+        let mut holds = Holds::default();
+        let hold = |amount| OpenHold { amount, began: 0, deadline: FOREVER };
+        for id in 1..4 {
+            holds.insert(id, hold(5));
+            assert_eq!(holds.id, id);
+        }
+        assert_eq!(holds.remove(3), Some(hold(5)));
+        let others = holds.others.as_ref().unwrap();
+        assert_eq!(others.iter().map(|(id, _)| id).collect::<Vec<_>>(), [2, 1]);
+    }
 
     proptest! {
         /// Against a plain map, with ids that rise and long-lived holds that force evictions.
