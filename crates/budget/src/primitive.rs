@@ -10,6 +10,8 @@ use loom::sync as source;
 use shuttle::sync as source;
 #[cfg(not(any(loom, shuttle)))]
 use std::sync as source;
+#[cfg(not(any(loom, shuttle)))]
+use std::time::{Duration, Instant};
 
 pub(crate) use source::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -72,22 +74,22 @@ impl<T> ShortMutex<T> {
         let _locked = self.0.is_locked();
     }
 
-    /// Moving the tenant's cache lines to another core takes as long as dozens of operations, and a
-    /// waiter that looks at the lock moves them. So it looks once in a few microseconds, and the holder
-    /// does hundreds of operations in between; nobody hands the lock over. Each look finds it free
-    /// about every second time, also under a holder that takes it again at once. Longer runs of
-    /// the pause instruction are taken for a deadlock by a hypervisor, which then takes the core away.
-    /// A holder that was descheduled is waited for by giving it the core, then asleep.
+    /// Moving the tenant's cache line to another core takes as long as a dozen operations, and a waiter that
+    /// looks at the lock moves it. So it looks once in a few microseconds, and the holder does hundreds
+    /// of operations in between; nobody hands the lock over. A look finds it free about every second
+    /// time, also under a holder that takes it again at once. A holder that was descheduled is waited for
+    /// by giving it the core, then asleep.
     #[cold]
     fn lock_contended(&self) -> ShortGuard<'_, T> {
-        /// Looks at the lock after pauses (a few microseconds each), then after yields.
+        /// Looks at the lock after pauses, then after yields.
         const PAUSED: u32 = 32;
         const YIELDED: u32 = 64;
-        const NAP: std::time::Duration = std::time::Duration::from_micros(50);
+        const PAUSE: Duration = Duration::from_micros(6);
+        const NAP: Duration = Duration::from_micros(50);
         let mut looks = 0;
         loop {
             if looks < PAUSED {
-                (0..150).for_each(|_| std::hint::spin_loop());
+                pause_for(PAUSE);
             } else if looks < PAUSED + YIELDED {
                 (0..8).for_each(|_| std::thread::yield_now());
             } else {
@@ -98,5 +100,15 @@ impl<T> ShortMutex<T> {
             }
             looks = (looks + 1).min(PAUSED + YIELDED);
         }
+    }
+}
+
+/// By the clock, since the pause instruction takes 10 ns on one processor and several times that on another;
+/// and not in one run of it, which a hypervisor takes for a deadlock, and the core away.
+#[cfg(not(any(loom, shuttle)))]
+fn pause_for(span: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < span {
+        (0..8).for_each(|_| std::hint::spin_loop());
     }
 }
