@@ -259,7 +259,7 @@ REASONS_V2 = {
     "overdraft_limit": ["overdraft", "limit", "asked"], "overflow": ["current", "asked"],
     "frozen": [], "closed": [], "open_holds": ["reserved"], "key_conflict": [],
     "invalid_key": ["length:u", "limit:u"], "too_many_keys": ["limit:u"],
-    "too_many_windows": ["limit:u"], "empty_window": []}
+    "too_many_windows": ["limit:u"], "empty_window": [], "no_hold_ids": ["limit:u"]}
 
 
 def overrun_policy(value):

@@ -210,6 +210,10 @@ impl From<RefusalReason> for BudgetReservation {
             RefusalReason::Overflow { current, asked } => {
                 Self::Overflow { current_microcents: current, added_microcents: asked }
             }
+            // No amount, but what comes after the last id does not fit either.
+            RefusalReason::NoHoldIds { .. } => {
+                Self::Overflow { current_microcents: i64::MAX, added_microcents: 1 }
+            }
             _ => Self::MissingTenant,
         }
     }

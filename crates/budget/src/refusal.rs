@@ -43,12 +43,20 @@ pub enum Applied {
 /// An operation that changed nothing, who refused it, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(deny_unknown_fields)]
-#[error("{scope:?}: {reason}")]
+#[error("{}{reason}", of_scope(scope, reason))]
 pub struct Refusal {
     /// The tenant whose rule it was: the one asked, or an ancestor. Empty when the hold is unknown.
     pub scope: String,
     /// Which rule.
     pub reason: RefusalReason,
+}
+
+/// An unknown hold is nobody's.
+fn of_scope(scope: &str, reason: &RefusalReason) -> String {
+    match reason {
+        RefusalReason::MissingHold { .. } if scope.is_empty() => String::new(),
+        _ => format!("{scope:?}: "),
+    }
 }
 
 /// The rule that refused, with the numbers it compared. Amounts in microcents.
@@ -194,6 +202,12 @@ pub enum RefusalReason {
     /// A window without length.
     #[error("a window must be longer than 0")]
     EmptyWindow,
+    /// Every id of the tenant's blocks has been given, and every spare block of the ledger.
+    #[error("the tenant's hold ids are used up, and so are all {limit} blocks to go on with")]
+    NoHoldIds {
+        /// The blocks of a ledger.
+        limit: u64,
+    },
 }
 
 /// A refusal inside the ledger: the scope by its place on the path.

@@ -10,7 +10,7 @@ use crate::{
     holds::{FOREVER, OpenHold},
     operation::{HoldAction, OverrunPolicy, TenantAction},
     refusal::{Barrier, Receipt, RefusalReason},
-    store::HoldIds,
+    store::{HoldIds, MAX_NUMBER},
     window::{MAX_WINDOWS, Meter, Window},
 };
 
@@ -139,8 +139,7 @@ fn reserve<S: Scope>(
     ask(path, |scope| scope.admit(amount, now))?;
     // An id is taken only once nothing else can refuse.
     let tenant = path.first_mut().ok_or(RefusalReason::MissingTenant)?;
-    let overflow = RefusalReason::Overflow { current: i64::MAX, asked: 1 };
-    let id = ids.take(tenant).ok_or(overflow)?;
+    let id = ids.take(tenant).ok_or(RefusalReason::NoHoldIds { limit: MAX_NUMBER })?;
     tenant.holds.insert(id, OpenHold { amount, began: now, deadline });
     if deadline != FOREVER {
         tenant.extras_mut().deadlines.add(deadline, id);

@@ -187,6 +187,17 @@ pub enum RestoreError {
     /// The amounts do not add up.
     #[error("the snapshot is not conserved: {0}")]
     NotConserved(ConservationStatus),
+    /// The amounts of a tenant add up to more than an `i64` holds.
+    #[error(
+        "the amounts of tenant {tenant_id:?} add up to {accounted_microcents}, more than {}",
+        i64::MAX
+    )]
+    Overflow {
+        /// Whose.
+        tenant_id: String,
+        /// `remaining + reserved + committed`.
+        accounted_microcents: i128,
+    },
     /// Tenants, present and past, beyond what one ledger holds.
     #[error("the ledger cannot hold {tenants} more tenants")]
     TooManyTenants {
@@ -214,6 +225,10 @@ pub(crate) fn check_restorable(snapshot: &BudgetSnapshot) -> Result<(), RestoreE
         ];
         if let Some((field, value)) = fields.into_iter().find(|(_, value)| *value < 0) {
             return Err(RestoreError::NegativeAmount { tenant_id: tenant_id(), field, value });
+        }
+        let accounted_microcents = tenant.accounted();
+        if accounted_microcents > i64::MAX.into() {
+            return Err(RestoreError::Overflow { tenant_id: tenant_id(), accounted_microcents });
         }
         if !seen.insert(tenant.tenant_id.as_str()) {
             return Err(RestoreError::DuplicateTenant { tenant_id: tenant_id() });

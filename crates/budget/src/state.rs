@@ -200,6 +200,20 @@ pub enum StateError {
         /// Its value.
         value: i64,
     },
+    /// A setting, or a number of them, that a ledger refuses.
+    #[error("tenant {tenant_id:?}: {what} is {found}, outside {minimum} to {maximum}")]
+    Setting {
+        /// Whose.
+        tenant_id: String,
+        /// Which setting.
+        what: &'static str,
+        /// What the state says.
+        found: u64,
+        /// The least.
+        minimum: u64,
+        /// The most.
+        maximum: u64,
+    },
     /// Two amounts that have to be equal are not.
     #[error("tenant {tenant_id:?}: {what} is {found}, not {expected} microcents")]
     Unequal {

@@ -272,6 +272,79 @@ mod extremes {
     }
 
     #[test]
+    fn a_refusal_names_a_tenant_or_none() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("", 1);
+        let unknown = engine.settle(7, &HoldAction::Release, untimed()).unwrap_err();
+        assert_eq!(unknown.to_string(), "hold 7 is not open");
+        let refused = engine.perform("", &reserve(2), untimed()).unwrap_err();
+        assert_eq!(refused.to_string(), "\"\": 2 asked, 1 remain");
+    }
+
+    #[test]
+    fn a_snapshot_that_adds_up_to_too_much_names_the_tenant() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("desk", i64::MAX);
+        let mut snapshot = engine.snapshot();
+        snapshot.tenants[0].committed_microcents = 1;
+        let refused = engine.restore_from_snapshot(snapshot).unwrap_err();
+        let says = "the amounts of tenant \"desk\" add up to 9223372036854775808, more than 9223372036854775807";
+        assert_eq!(refused.to_string(), says);
+    }
+
+    /// What a tenant cannot be set to, no state sets it to.
+    #[test]
+    fn settings_that_a_ledger_refuses_are_no_state() {
+        type Change = fn(&mut LedgerState);
+        let changes: [(Change, &str); 7] = [
+            (
+                |it| it.tenants[0].windows[0].window = Window::Fixed { length: 0 },
+                "the length of a window is 0, outside 1 to 18446744073709551615",
+            ),
+            (
+                |it| it.tenants[0].windows[1].window = Window::Rolling { length: 0 },
+                "the length of a window is 0, outside 1 to 18446744073709551615",
+            ),
+            (
+                |it| {
+                    let window = |length| WindowState {
+                        window: Window::Rolling { length },
+                        ..it.tenants[0].windows[1].clone()
+                    };
+                    let more = [61, 62, 63].map(window);
+                    it.tenants[0].windows.extend(more);
+                },
+                "the number of windows is 5, outside 0 to 4",
+            ),
+            (
+                |it| it.tenants[0].keys[0].key.clear(),
+                "the length of an idempotency key is 0, outside 1 to 255",
+            ),
+            (
+                |it| it.tenants[0].keys[0].key = "k".repeat(256),
+                "the length of an idempotency key is 256, outside 1 to 255",
+            ),
+            (
+                |it| it.limits.max_keys_per_tenant = 0,
+                "the number of idempotency keys is 1, outside 0 to 0",
+            ),
+            (
+                |it| it.tenants[0].overrun_policy = OverrunPolicy::Overdraft { cap_microcents: -1 },
+                "cap_microcents of the overrun policy: -1",
+            ),
+        ];
+        let engine = BudgetEngine::from_state(&windowed()).unwrap();
+        engine.perform("solo", &reserve(1), untimed().with_key("k")).unwrap();
+        for (change, says) in changes {
+            let mut state = rebuilt(&engine);
+            change(&mut state);
+            let refused = BudgetEngine::from_state(&state).map(drop);
+            let refused = refused.map_err(|error| error.to_string()).expect_err(says);
+            assert!(refused.contains("\"solo\"") && refused.ends_with(says), "{refused}");
+        }
+    }
+
+    #[test]
     fn a_ledger_does_not_print_its_tenants() {
         let engine = BudgetEngine::new();
         engine.ensure_tenant("confidential", 1);

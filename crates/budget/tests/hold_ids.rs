@@ -7,7 +7,7 @@ mod hold_ids {
 
     use calybris_budget::{
         BudgetEngine, BudgetSettlement, Call, LedgerState, MAX_SNAPSHOT_VERSION, RefusalReason,
-        RestoreError, StateError,
+        RestoreError, StateError, TenantAction,
     };
 
     /// Ids in a block, the one that is never given included: `docs/format/ledger-v2.md`.
@@ -151,6 +151,11 @@ mod hold_ids {
         assert_eq!(last.state(), state, "nobody was lost");
         assert!(last.try_reserve("c", 1).1.is_some(), "the last spare is above its number");
         assert_eq!(last.try_reserve("a", 1).1, None);
+        let reserve = TenantAction::Reserve { amount_microcents: 1, deadline: None };
+        let used_up = last.perform("a", &reserve, Call::default()).unwrap_err();
+        assert_eq!(used_up.reason, RefusalReason::NoHoldIds { limit: end });
+        let says = "\"a\": the tenant's hold ids are used up, and so are all 824633720832 blocks to go on with";
+        assert_eq!(used_up.to_string(), says);
         assert_eq!(restarted(&last.state()).reserved_microcents("c"), 1);
     }
 

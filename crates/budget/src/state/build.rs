@@ -10,11 +10,12 @@ use crate::{
     account::{Account, Extras, ROOT, TenantStatus},
     engine::BudgetEngine,
     holds::{FOREVER, OpenHold},
-    keys::{Keys, Record, Request},
+    keys::{Keys, Limits, MAX_KEY_BYTES, Record, Request},
     ledger::Ledger,
+    operation::OverrunPolicy,
     refusal::Barrier,
     store::{MAX_DEPTH, MAX_NUMBER, Registry, Store, is_never_given},
-    window::Meter,
+    window::{MAX_WINDOWS, Meter},
 };
 
 use super::{
@@ -28,13 +29,15 @@ impl BudgetEngine {
     ///
     /// # Errors
     /// A state that does not hold together: amounts that do not add up, within a tenant or between a
-    /// tenant and those below it, ids that were never given, anything not in canonical form. Times and keys are
-    /// taken as they are: nothing in a state shows whether they ever were so.
+    /// tenant and those below it, settings that a ledger refuses, ids that were never given, anything not in
+    /// canonical form. Times and what keys stand for are taken as they are: nothing in a state shows whether they
+    /// ever were so.
     pub fn from_state(state: &LedgerState) -> Result<Self, StateError> {
         if state.schema_version != LEDGER_STATE_SCHEMA {
             return Err(StateError::Schema { found: state.schema_version.clone() });
         }
         state.tenants.iter().try_for_each(check_amounts)?;
+        state.tenants.iter().try_for_each(|tenant| check_settings(tenant, state.limits))?;
         check_hierarchy(&state.tenants)?;
         let next = [("next_number", state.next_number), ("next_spare", state.next_spare)];
         if let Some((member, value)) = next.into_iter().find(|(_, value)| *value > MAX_NUMBER) {
@@ -96,7 +99,12 @@ fn check_amounts(tenant: &TenantState) -> Result<(), StateError> {
         tenant.windows.iter().map(|it| ("limit_microcents of a window", it.limit_microcents));
     let charges = tenant.windows.iter().flat_map(|window| &window.charges);
     let charges = charges.map(|charge| ("amount_microcents of a charge", charge.amount_microcents));
-    let mut all = fields.into_iter().chain(holds).chain(limits).chain(charges);
+    let debt = match tenant.overrun_policy {
+        OverrunPolicy::Overdraft { cap_microcents } => cap_microcents,
+        OverrunPolicy::Refuse | OverrunPolicy::Freeze => 0,
+    };
+    let debt = std::iter::once(("cap_microcents of the overrun policy", debt));
+    let mut all = fields.into_iter().chain(debt).chain(holds).chain(limits).chain(charges);
     if let Some((field, value)) = all.find(|(_, value)| *value < 0) {
         return Err(StateError::NegativeAmount {
             tenant_id: tenant.tenant_id.clone(),
@@ -119,6 +127,26 @@ fn check_amounts(tenant: &TenantState) -> Result<(), StateError> {
         None => {
             let most = i64::MAX - tenant.initial_microcents;
             equal(tenant, "overdraft_microcents", most.into(), tenant.overdraft_microcents)
+        }
+    }
+}
+
+/// What a tenant can be set to, and how much of it.
+fn check_settings(tenant: &TenantState, limits: Limits) -> Result<(), StateError> {
+    let windows = [("the number of windows", tenant.windows.len() as u64, 0, MAX_WINDOWS as u64)];
+    let lengths = tenant.windows.iter().map(|it| it.window.length());
+    let lengths = lengths.map(|length| ("the length of a window", length, 1, u64::MAX));
+    let count = tenant.keys.len() as u64;
+    let keys = [("the number of idempotency keys", count, 0, limits.max_keys_per_tenant)];
+    let bytes = tenant.keys.iter().map(|kept| kept.key.len() as u64);
+    let bytes =
+        bytes.map(|bytes| ("the length of an idempotency key", bytes, 1, MAX_KEY_BYTES as u64));
+    let mut all = windows.into_iter().chain(lengths).chain(keys).chain(bytes);
+    match all.find(|(_, found, minimum, maximum)| !(minimum..=maximum).contains(&found)) {
+        None => Ok(()),
+        Some((what, found, minimum, maximum)) => {
+            let tenant_id = tenant.tenant_id.clone();
+            Err(StateError::Setting { tenant_id, what, found, minimum, maximum })
         }
     }
 }

@@ -230,6 +230,7 @@ impl Layout {
             R::TooManyKeys { limit } => self.counted(18, &[limit]),
             R::TooManyWindows { limit } => self.counted(19, &[limit]),
             R::EmptyWindow => self.u8(20),
+            R::NoHoldIds { limit } => self.counted(21, &[limit]),
         }
     }
 
