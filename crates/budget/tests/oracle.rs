@@ -20,7 +20,7 @@ mod plain {
         parent: Option<String>,
         pub(crate) own: Balances,
         cap: i64,
-        status: TenantStatus,
+        pub(crate) status: TenantStatus,
         policy: OverrunPolicy,
         clock: u64,
         /// Limit and every charge still counted, with the time it counts from.
@@ -66,8 +66,10 @@ mod plain {
                 Window::Fixed { .. } => 0,
                 Window::Rolling { length } => (length - 1).div_ceil(length.div_ceil(60)),
             };
-            let counted = |then: u64| slot(window, then) + back >= slot(window, now);
-            self.windows[&window].1.iter().filter(|(t, _)| counted(*t)).map(|(_, a)| a).sum()
+            let counted = |then: u64| slot(window, then).saturating_add(back) >= slot(window, now);
+            let all = self.windows[&window].1.iter().filter(|(t, _)| counted(*t));
+            let sum: i128 = all.map(|(_, a)| i128::from(*a)).sum();
+            i64::try_from(sum).unwrap_or(i64::MAX)
         }
 
         fn charge(&mut self, now: u64, amount: i64) {
@@ -297,7 +299,11 @@ mod plain {
             }
             let request = format!("{parent:?} {initial}");
             if self.tenants.contains_key(name) {
-                return self.once(name, request, now, key, |model, _| model.receipt(name, None, 0));
+                let mine = self.tenants[name].parent.clone();
+                return self.once(name, request, now, key, |model, _| match parent {
+                    Some(other) if mine.as_deref() != Some(other) => refuse(name, R::OtherParent),
+                    _ => model.receipt(name, None, 0),
+                });
             }
             let mut now = now;
             if let Some(parent) = parent {
@@ -421,6 +427,12 @@ mod plain {
                     let reserved = tenant.own.reserved_microcents;
                     match limit_microcents {
                         None => drop(tenant.windows.remove(&window)),
+                        Some(_)
+                            if tenant.windows.len() == 4
+                                && !tenant.windows.contains_key(&window) =>
+                        {
+                            return refuse(name, R::TooManyWindows { limit: 4 });
+                        }
                         Some(limit) => {
                             let fresh = (limit, vec![(now, reserved)]);
                             tenant.windows.entry(window).or_insert(fresh).0 = limit;
@@ -520,19 +532,54 @@ mod against {
     use proptest::prelude::*;
 
     use crate::{
-        common::{operation, with_hold},
+        common::{TENANTS, operation, with_hold},
         plain::{LIMITS, Model},
     };
+
+    /// Some openings name another parent, some calls are made at the end of time, and some come after a
+    /// restart.
+    #[derive(Clone, Debug)]
+    struct Step {
+        operation: LedgerOperation,
+        restarted: bool,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let parent = prop_oneof![
+            20 => Just(None),
+            1 => proptest::sample::select(&TENANTS[..]).prop_map(Some),
+        ];
+        let time = prop_oneof![60 => Just(None), 1 => (u64::MAX - 9..=u64::MAX).prop_map(Some)];
+        let restarted = proptest::bool::weighted(0.05);
+        (operation(), parent, time, restarted).prop_map(
+            |(mut operation, other, time, restarted)| {
+                if let LedgerOperation::Open { parent, .. } = &mut operation {
+                    *parent = other.map(str::to_owned).or_else(|| parent.take());
+                }
+                let (LedgerOperation::Open { now, .. }
+                | LedgerOperation::Tenant { now, .. }
+                | LedgerOperation::Hold { now, .. }
+                | LedgerOperation::Expire { now }) = &mut operation;
+                *now = time.unwrap_or(*now);
+                Step { operation, restarted }
+            },
+        )
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn every_answer_and_every_amount(steps in proptest::collection::vec(operation(), 0..200)) {
-            let engine = BudgetEngine::with_limits(LIMITS);
+        fn every_answer_and_every_amount(steps in proptest::collection::vec(step(), 0..200)) {
+            let mut engine = BudgetEngine::with_limits(LIMITS);
             let mut model = Model::default();
             let mut made = Vec::new();
-            for step in &steps {
-                let operation = with_hold(step, &made);
+            for Step { operation, restarted } in &steps {
+                if *restarted {
+                    let state = engine.state();
+                    engine = BudgetEngine::from_state(&state)?;
+                    prop_assert_eq!(engine.state(), state);
+                }
+                let operation = with_hold(operation, &made);
                 let answer = engine.apply(&operation);
                 let id = match answer {
                     Ok(Applied::Receipt(Receipt { hold, .. })) => hold,
@@ -544,12 +591,13 @@ mod against {
                 {
                     made.push(id);
                 }
+                prop_assert_eq!(engine.verify_conservation(), ConservationStatus::Balanced);
             }
-            prop_assert_eq!(engine.verify_conservation(), ConservationStatus::Balanced);
             prop_assert_eq!(engine.active_reservations(), model.holds.len() as u64);
             prop_assert_eq!(engine.tenant_count(), model.tenants.len());
             for (name, tenant) in &model.tenants {
                 prop_assert_eq!(engine.balances(name), Some(tenant.own));
+                prop_assert_eq!(engine.tenant_status(name), Some(tenant.status));
             }
         }
     }

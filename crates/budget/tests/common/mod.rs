@@ -16,7 +16,8 @@ fn parent(tenant: &str) -> Option<String> {
 }
 
 fn amount() -> impl Strategy<Value = i64> {
-    prop_oneof![12 => 1_i64..120, 2 => -1_i64..1, 1 => (i64::MAX - 200)..=i64::MAX]
+    let half = (1_i64 << 62) - 100..(1_i64 << 62) + 100;
+    prop_oneof![24 => 1_i64..120, 4 => -1_i64..1, 2 => (i64::MAX - 200)..=i64::MAX, 1 => half]
 }
 
 fn time() -> impl Strategy<Value = Option<u64>> {
@@ -24,7 +25,7 @@ fn time() -> impl Strategy<Value = Option<u64>> {
 }
 
 fn window() -> impl Strategy<Value = Window> {
-    let length = prop_oneof![Just(0_u64), Just(50), Just(130), Just(200)];
+    let length = prop_oneof![Just(0_u64), Just(1), Just(61), Just(130), Just(200), Just(u64::MAX)];
     (length, any::<bool>()).prop_map(|(length, rolling)| {
         if rolling { Window::Rolling { length } } else { Window::Fixed { length } }
     })
@@ -33,7 +34,8 @@ fn window() -> impl Strategy<Value = Window> {
 fn policy() -> impl Strategy<Value = OverrunPolicy> {
     prop_oneof![
         Just(OverrunPolicy::Refuse),
-        (0_i64..80).prop_map(|cap_microcents| OverrunPolicy::Overdraft { cap_microcents }),
+        prop_oneof![9 => 0_i64..80, 1 => Just(i64::MAX)]
+            .prop_map(|cap_microcents| OverrunPolicy::Overdraft { cap_microcents }),
         Just(OverrunPolicy::Freeze),
     ]
 }
@@ -49,7 +51,7 @@ fn tenant_action() -> impl Strategy<Value = TenantAction> {
         4 => amount().prop_map(|amount_microcents| TenantAction::TopUp { amount_microcents }),
         1 => (0_i64..200).prop_map(|cap_microcents| TenantAction::SetMaxReserved { cap_microcents }),
         2 => policy().prop_map(|policy| TenantAction::SetOverrunPolicy { policy }),
-        2 => (window(), proptest::option::of(0_i64..300)).prop_map(|(window, limit_microcents)| {
+        2 => (window(), proptest::option::of(prop_oneof![9 => 0_i64..300, 1 => Just(i64::MAX)])).prop_map(|(window, limit_microcents)| {
             TenantAction::SetWindow { window, limit_microcents }
         }),
         1 => Just(TenantAction::Freeze),
