@@ -181,6 +181,25 @@ mod extremes {
         rebuilt(&engine)
     }
 
+    #[test]
+    fn a_tenant_has_four_windows() {
+        let engine = BudgetEngine::new();
+        engine.ensure_tenant("solo", 1);
+        let set = |length, limit_microcents| {
+            let window = Window::Fixed { length };
+            let set = TenantAction::SetWindow { window, limit_microcents };
+            engine.perform("solo", &set, untimed()).map(drop).map_err(|refused| refused.reason)
+        };
+        for length in 1..=4 {
+            assert_eq!(set(length, Some(1)), Ok(()));
+        }
+        assert_eq!(set(5, Some(1)), Err(RefusalReason::TooManyWindows { limit: 4 }));
+        assert_eq!(set(4, Some(2)), Ok(()), "another limit on one of them");
+        assert_eq!(set(3, None), Ok(()));
+        assert_eq!(set(5, Some(1)), Ok(()), "in the place of the one removed");
+        rebuilt(&engine);
+    }
+
     fn not_canonical() -> StateError {
         StateError::NotCanonical { tenant_id: "solo".into() }
     }
