@@ -28,7 +28,7 @@ use alloc::boxed::Box;
 use core::marker::PhantomData;
 
 use block::OneBlock;
-use columns::{BLOCK, BLOCKS, Large, SMALL, Small, Summary, large, small};
+use columns::{BLOCK, Large, PAIRS, SMALL, Small, Summary, large, small};
 use estimate::{PolicyScale, Scale};
 use lanes::{Lanes, Portable};
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
@@ -228,7 +228,7 @@ impl Fast {
 /// Takes requests through a large catalog side by side: each chunk is brought near once for all of them.
 #[inline(always)]
 fn through<L: Lanes, A: Answer>(lanes: L, large: &Large, scans: &mut [Scan<'_, L>]) {
-    let mut margins = [lanes.splat(0); BLOCKS];
+    let mut margins = [[lanes.splat(0); 2]; PAIRS];
     for (number, chunk) in large.chunks.iter().enumerate() {
         for scan in &mut *scans {
             scan.chunk::<A>(large, chunk, number, &mut margins);
@@ -359,6 +359,8 @@ struct EachInScan<'a> {
 
 /// Requests that go through a large catalog side by side.
 const TILE: usize = 8;
+/// Up to so many chunks are near enough for each request alone.
+const NEAR: usize = 64;
 
 impl Work for EachInScan<'_> {
     type Output = ();
@@ -370,6 +372,7 @@ impl Work for EachInScan<'_> {
         let mut decisions = decisions.iter_mut();
         for tile in tiles {
             if let Layout::Large(scale, large) = &fast.layout
+                && large.chunks.len() > NEAR
                 && decisions.len() >= TILE
                 && tile.iter().all(|it| request_refusal(params, it).is_none() && Scale::fits(it))
             {

@@ -8,17 +8,19 @@
 use alloc::boxed::Box;
 use core::array::from_fn;
 
-use super::lanes::{Column, Lanes, Providers, Sets, halves};
+use super::lanes::{Column, Lanes, Providers, Sets, halves, word};
 use super::planes::Planes;
 use super::words::Words;
 use crate::{ALL_PROVIDERS, KernelInput, KernelModel, MAX_PROVIDER_ID};
 
 /// Models to a block.
 pub(crate) const BLOCK: usize = 32;
-/// Blocks to a chunk.
-pub(crate) const BLOCKS: usize = 16;
+/// Models to a pair of blocks, for whom a word has a bit each.
+pub(crate) const PAIR: usize = 2 * BLOCK;
+/// Pairs of blocks to a chunk.
+pub(crate) const PAIRS: usize = 8;
 /// Models to a chunk.
-pub(crate) const CHUNK: usize = BLOCKS * BLOCK;
+pub(crate) const CHUNK: usize = PAIRS * PAIR;
 
 /// Catalogs up to this size, which is at most a chunk, store their sets as columns.
 pub(crate) const SMALL: usize = 256;
@@ -41,14 +43,17 @@ pub(crate) struct Block {
     pub(crate) output_price: Column,
 }
 
-/// Thirty-two models of a small catalog.
+/// The numbers of 64 models.
+pub(crate) type Pair = [Block; 2];
+
+/// Sixty-four models of a small catalog.
 #[derive(Debug)]
 pub(crate) struct Small {
-    pub(crate) enabled: u32,
-    pub(crate) block: Block,
+    pub(crate) enabled: u64,
+    pub(crate) pair: Pair,
     /// What each model lacks: it offers a set that this has nothing in common with.
-    pub(crate) lacking: Sets,
-    pub(crate) regions: Sets,
+    pub(crate) lacking: [Sets; 2],
+    pub(crate) regions: [Sets; 2],
 }
 
 /// The models of a large catalog.
@@ -63,7 +68,7 @@ pub(crate) struct Large {
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) enabled: Words,
-    pub(crate) blocks: [Block; BLOCKS],
+    pub(crate) pairs: [Pair; PAIRS],
 }
 
 /// How many bits the largest value of a field has. Narrow fields are shifted up, so that they too fill their
@@ -164,12 +169,12 @@ pub(crate) const fn top_bits(value: u64, width: u32) -> u16 {
 /// A small catalog, in order.
 pub(crate) fn small<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Box<[Small]> {
     let small = |models: &[KernelModel]| Small {
-        enabled: enabled(models),
-        block: block::<L>(models, widths),
-        lacking: sets::<L>(models, |model| !model.capabilities),
-        regions: sets::<L>(models, |model| model.region_mask),
+        enabled: word(pair(models, enabled)),
+        pair: pair(models, |models| block::<L>(models, widths)),
+        lacking: pair(models, |models| sets::<L>(models, |model| !model.capabilities)),
+        regions: pair(models, |models| sets::<L>(models, |model| model.region_mask)),
     };
-    models.chunks(BLOCK).map(small).collect()
+    models.chunks(PAIR).map(small).collect()
 }
 
 /// A large catalog, in order.
@@ -182,11 +187,17 @@ pub(crate) fn large<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Large 
 }
 
 fn chunk<L: Lanes>(models: &[KernelModel], widths: &Widths) -> Chunk {
-    let blocks = from_fn(|block| models.chunks(BLOCK).nth(block).unwrap_or_default());
+    let pairs = from_fn(|number| models.chunks(PAIR).nth(number).unwrap_or_default());
     Chunk {
-        enabled: blocks.iter().map(|models| enabled(models)).collect(),
-        blocks: blocks.map(|models| block::<L>(models, widths)),
+        enabled: Words(pairs.map(|models| word(pair(models, enabled)))),
+        pairs: pairs.map(|models| pair(models, |models| block::<L>(models, widths))),
     }
+}
+
+/// Of each half of up to 64 models.
+fn pair<T>(models: &[KernelModel], of: impl Fn(&[KernelModel]) -> T) -> [T; 2] {
+    let (first, second) = models.split_at(models.len().min(BLOCK));
+    [of(first), of(second)]
 }
 
 pub(crate) fn enabled(models: &[KernelModel]) -> u32 {

@@ -117,3 +117,9 @@ pub(crate) trait Lanes: Copy {
 pub(crate) const fn halves(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
+
+/// The word of two halves, the lower first.
+#[inline(always)]
+pub(crate) const fn word([low, high]: [u32; 2]) -> u64 {
+    low as u64 | (high as u64) << 32
+}

@@ -3,7 +3,6 @@
 use alloc::{boxed::Box, vec};
 
 use super::columns::CHUNK;
-use super::lanes::halves;
 use super::words::Words;
 use crate::KernelModel;
 
@@ -66,8 +65,8 @@ fn planes(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> [Words; 
     let mut planes = [Words::NONE; 64];
     for (pair, models) in models.chunks(64).enumerate() {
         for (plane, row) in planes.iter_mut().zip(turned(models, &set)) {
-            if let Some(words) = plane.0.as_chunks_mut().0.get_mut(pair) {
-                *words = halves(row);
+            if let Some(word) = plane.0.get_mut(pair) {
+                *word = row;
             }
         }
     }

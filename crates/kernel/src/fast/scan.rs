@@ -1,12 +1,14 @@
-//! A request against the columns: each block passes all gates at once, then the estimate, then the exact few.
+//! A request against the columns: what they say of a chunk's models, then all gates at once, then the exact few.
+
+use core::hint::black_box;
 
 use super::bounds::Bounds;
-use super::columns::{BLOCK, BLOCKS, Block, CHUNK, Chunk, Large, Small, Summary};
-use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
-use super::lanes::Lanes;
+use super::columns::{BLOCK, Block, CHUNK, Chunk, Large, PAIR, PAIRS, Pair, Small, Summary};
+use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Verdicts};
+use super::lanes::{Lanes, Sets, halves, word};
 use super::pending::{Entry, Pending};
 use super::tally::{Count, Leaders};
-use super::words::Words;
+use super::words::{Halves, Words};
 use crate::arithmetic::Arithmetic;
 use crate::decide::{Answer, Candidate, Ranking, Seat};
 use crate::gate::score_economics;
@@ -31,13 +33,33 @@ pub(crate) struct Scan<'a, L: Lanes> {
 }
 
 /// The margins of a chunk: room that is not cleared between chunks.
-pub(crate) type Margins<L> = [<L as Lanes>::Numbers; BLOCKS];
+pub(crate) type Margins<L> = [[<L as Lanes>::Numbers; 2]; PAIRS];
 
 /// What sets say of up to a chunk of models: which of them are enabled, offer the capabilities and serve a region.
 struct Entrants {
     enabled: Words,
     capable: Words,
     serving: Words,
+}
+
+/// What the columns of a block say of its models, with a bit for each.
+struct Look<N> {
+    /// By the gates of quality, latency, provider and risk ceiling, each on its own.
+    refused: [u32; 4],
+    /// May not be eligible, for want of budget or worth.
+    short: u32,
+    /// Surely is not; for a trace, so that it is sure which of them it wants.
+    out: u32,
+    over_budget: u32,
+    above_bar: u32,
+    margins: N,
+}
+
+impl<N> Look<N> {
+    #[inline(always)]
+    fn refused_by_any(&self) -> u32 {
+        self.refused.iter().fold(0, |any, refused| any | refused)
+    }
 }
 
 impl<'a, L: Lanes> Scan<'a, L> {
@@ -67,20 +89,21 @@ impl<'a, L: Lanes> Scan<'a, L> {
 
     /// Decides a small catalog of several blocks.
     #[inline(always)]
-    pub(crate) fn small<A: Answer>(&mut self, blocks: &[Small]) {
+    pub(crate) fn small<A: Answer>(&mut self, pairs: &[Small]) {
         let (lanes, input) = (self.lanes, self.arithmetic.input);
-        let none = Words::NONE;
-        let mut entrants = Entrants { enabled: none, capable: none, serving: none };
-        let anywhere = if input.required_region_mask == 0 { u32::MAX } else { 0 };
-        for (number, small) in blocks.iter().enumerate() {
-            entrants.enabled.set(number, small.enabled);
-            let capable = lanes.disjoint(&small.lacking, input.required_capabilities);
-            entrants.capable.set(number, capable);
-            let elsewhere = lanes.disjoint(&small.regions, input.required_region_mask);
-            entrants.serving.set(number, anywhere | !elsewhere);
+        let [mut enabled, mut capable, mut serving] = [Words::NONE; 3];
+        let places = enabled.0.iter_mut().zip(&mut capable.0).zip(&mut serving.0);
+        let anywhere = if input.required_region_mask == 0 { u64::MAX } else { 0 };
+        for (((enabled, capable), serving), small) in places.zip(pairs) {
+            let disjoint =
+                |[a, b]: &[Sets; 2], set| word([lanes.disjoint(a, set), lanes.disjoint(b, set)]);
+            *enabled = small.enabled;
+            *capable = disjoint(&small.lacking, input.required_capabilities);
+            *serving = anywhere | !disjoint(&small.regions, input.required_region_mask);
         }
-        let mut margins = [lanes.splat(0); BLOCKS];
-        self.pass::<A, false>(blocks.iter().map(|small| &small.block), &entrants, &mut margins, 0);
+        let entrants = Entrants { enabled, capable, serving };
+        let mut margins = [[lanes.splat(0); 2]; PAIRS];
+        self.pass::<A, false>(pairs.iter().map(|small| &small.pair), &entrants, &mut margins, 0);
     }
 
     /// Takes one more chunk of a large catalog. What no model can fail is not looked at.
@@ -102,92 +125,90 @@ impl<'a, L: Lanes> Scan<'a, L> {
         };
         let capable = large.capabilities.all_of(required, number);
         let entrants = Entrants { enabled: chunk.enabled, capable, serving };
-        let (blocks, first) = (chunk.blocks.iter(), number * CHUNK);
+        let first = number * CHUNK;
+        let pairs = chunk.pairs.iter();
         if self.open {
-            self.pass::<A, true>(blocks, &entrants, margins, first);
+            self.pass::<A, true>(pairs, &entrants, margins, first);
         } else {
-            self.pass::<A, false>(blocks, &entrants, margins, first);
+            self.pass::<A, false>(pairs, &entrants, margins, first);
         }
     }
 
-    /// Takes the blocks through all gates. The models of whom the estimate leaves a doubt, and those who may be among
-    /// the best two, are noted.
+    /// Looks at the blocks, then takes their models through all gates at once. Those of whom the estimate leaves a doubt,
+    /// and those who may be among the best two, are noted.
     #[inline(always)]
     fn pass<'b, A: Answer, const OPEN: bool>(
         &mut self,
-        mut blocks: impl Iterator<Item = &'b Block>,
+        mut pairs: impl Iterator<Item = &'b Pair>,
         entrants: &Entrants,
         margins: &mut Margins<L>,
         first: usize,
     ) {
-        let (lanes, bounds, scale) = (self.lanes, self.bounds, self.scale);
-        let mut total = self.count.eligible;
-        let (models, allowed) = (self.models, self.arithmetic.input.allowed_provider_mask);
-        let bar = lanes.splat(self.bar.cast_unsigned());
-        let (mut doubtful, mut near) = (Words::NONE, Words::NONE);
-        // Counted by the chunk, and for a trace alone.
-        let (mut passed, mut over_budget) = ([Words::NONE; 6], Words::NONE);
-        let (mut any_doubtful, mut any_near) = (0, 0);
-        let Entrants { enabled, capable, serving } = entrants;
-        let sets = enabled.0.into_iter().zip(capable.0).zip(serving.0);
-        for ((number, margins), ((enabled, capable), serving)) in
-            margins.iter_mut().enumerate().zip(sets)
-        {
-            let Some(block) = blocks.next() else { break };
-            let latency_ms = |bit: usize| {
-                let model = models.get(first + number * BLOCK + bit);
-                model.map_or(0, |model| model.p95_latency_ms)
-            };
-            let [quality, latency, provider, risk_ceiling] = if OPEN {
-                [u32::MAX; 4]
-            } else {
-                bounds.refused(lanes, block, allowed, latency_ms).map(|refused| !refused)
-            };
-            let gates = [quality, latency, capable, provider, serving, risk_ceiling];
-            let mut alive = enabled;
-            for (gate, passed) in gates.into_iter().zip(&mut passed) {
-                alive &= gate;
-                if A::TRACED {
-                    passed.set(number, alive);
-                }
-            }
-            let estimate = Estimate::of(lanes, &scale, block);
-            let [short, out] = estimate.outlook(lanes);
-            let eligible = alive & !short;
-            total = total.wrapping_add(eligible.count_ones());
-            let mut doubt = alive & short & !out;
+        // What is stored side by side for two blocks takes the processor as long as for one.
+        let (mut refused, mut refused_by_any) = ([Halves::NONE; 4], Halves::NONE);
+        let [mut short, mut out, mut over_budget, mut above_bar] = [Halves::NONE; 4];
+        for (number, margins) in margins.iter_mut().enumerate() {
+            let Some([a, b]) = pairs.next() else { break };
+            let place = first + number * PAIR;
+            let (a, b) = (self.look::<A, OPEN>(a, place), self.look::<A, OPEN>(b, place + BLOCK));
             if A::TRACED {
-                // Of the others it matters whether it is the budget that they fail.
-                let verdicts = estimate.verdicts(lanes);
-                doubt |= alive & out & verdicts.near_budget & !verdicts.over_budget;
-                over_budget.set(number, alive & out & verdicts.over_budget);
+                set(&mut refused, number, [a.refused, b.refused]);
+                over_budget.set(number, [a.over_budget, b.over_budget]);
+            } else {
+                refused_by_any.set(number, [a.refused_by_any(), b.refused_by_any()]);
             }
-            let reach = eligible & lanes.above(estimate.margins, bar);
-            doubtful.set(number, doubt);
-            near.set(number, reach);
-            any_doubtful |= doubt;
-            any_near |= reach;
-            *margins = estimate.margins;
+            short.set(number, [a.short, b.short]);
+            out.set(number, [a.out, b.out]);
+            above_bar.set(number, [a.above_bar, b.above_bar]);
+            *margins = [a.margins, b.margins];
         }
-        self.count.eligible = total;
+        let Entrants { enabled, capable, serving } = *entrants;
+        let [quality, latency, provider, risk_ceiling] = refused.map(|it| !Words::from(it));
+        let gates = [quality, latency, capable, provider, serving, risk_ceiling];
+        let alive = self.count.through::<A>(enabled & !Words::from(refused_by_any), gates);
+        let [short, out, over_budget, above_bar] =
+            [short, out, over_budget, above_bar].map(Words::from);
+        let eligible = alive & !short;
+        self.count.eligible.add(eligible);
         if A::TRACED {
-            self.count.add(&passed);
-            self.count.over_budget += over_budget.count_ones();
+            self.count.over_budget.add(alive & over_budget);
         }
-        if any_doubtful != 0 {
+        let doubtful = alive & short & !out;
+        if doubtful != Words::NONE {
             self.doubt(&doubtful, first);
         }
-        if any_near != 0 {
-            self.compete(margins, &near, first);
+        let near = eligible & above_bar;
+        if near != Words::NONE {
+            // From memory: what is taken apart in registers is also put together there, and that a word at a time.
+            self.compete(margins, black_box(&near), first);
         }
     }
 
-    /// Notes those of whom the estimate leaves a doubt.
+    /// Looks at a block whose first model has this place.
     #[inline(always)]
+    fn look<A: Answer, const OPEN: bool>(&self, block: &Block, first: usize) -> Look<L::Numbers> {
+        let Self { lanes, bounds, models, .. } = *self;
+        let latency_ms = |bit: usize| models.get(first + bit).map_or(0, |it| it.p95_latency_ms);
+        let allowed = self.arithmetic.input.allowed_provider_mask;
+        let estimate = Estimate::of(lanes, &self.scale, block);
+        let [short, out] = estimate.outlook(lanes);
+        let Verdicts { over_budget, near_budget } = estimate.verdicts(lanes);
+        Look {
+            refused: if OPEN { [0; 4] } else { bounds.refused(lanes, block, allowed, latency_ms) },
+            short,
+            out: if A::TRACED { over_budget | out & !near_budget } else { out },
+            over_budget,
+            above_bar: lanes.above(estimate.margins, lanes.splat(self.bar.cast_unsigned())),
+            margins: estimate.margins,
+        }
+    }
+
+    /// Notes those of whom the estimate leaves a doubt. Out of line, because most chunks have none.
+    #[inline(never)]
     fn doubt(&mut self, doubtful: &Words, first: usize) {
         for (number, models) in doubtful.0.into_iter().enumerate() {
             for bit in ones(models) {
-                self.note(Entry::doubtful(first + number * BLOCK + bit));
+                self.note(Entry::doubtful(first + number * PAIR + bit));
             }
         }
     }
@@ -197,17 +218,20 @@ impl<'a, L: Lanes> Scan<'a, L> {
     #[inline(always)]
     fn compete(&mut self, margins: &Margins<L>, near: &Words, first: usize) {
         let lanes = self.lanes;
-        for (margins, near) in margins.iter().zip(near.0) {
+        for ([a, b], near) in margins.iter().zip(near.0) {
             if near != 0 {
-                self.leaders.add(lanes, *margins, near);
+                let [near_a, near_b] = halves(near);
+                self.leaders.add(lanes, *a, near_a);
+                self.leaders.add(lanes, *b, near_b);
             }
         }
         self.raise(self.leaders.second(lanes));
         let bar = lanes.splat(self.bar.cast_unsigned());
-        for (number, (margins, near)) in margins.iter().zip(near.0).enumerate() {
+        for (number, ([a, b], near)) in margins.iter().zip(near.0).enumerate() {
             if near != 0 {
-                for bit in ones(near & lanes.above(*margins, bar)) {
-                    self.note(Entry::eligible(first + number * BLOCK + bit));
+                let above_bar = word([lanes.above(*a, bar), lanes.above(*b, bar)]);
+                for bit in ones(near & above_bar) {
+                    self.note(Entry::eligible(first + number * PAIR + bit));
                 }
             }
         }
@@ -241,10 +265,12 @@ impl<'a, L: Lanes> Scan<'a, L> {
             let Some(model) = self.models.get(index) else { continue };
             match score_economics(&self.arithmetic, model) {
                 Ok(score) => {
-                    self.count.eligible += u32::from(entry.is_doubtful());
+                    if entry.is_doubtful() {
+                        self.count.eligible.add_one();
+                    }
                     self.ranking.consider(Candidate::new(Seat::new(index, model), score));
                 }
-                Err(crate::Gate::Budget) => self.count.over_budget += 1,
+                Err(crate::Gate::Budget) => self.count.over_budget.add_one(),
                 Err(_) => {}
             }
         }
@@ -262,9 +288,18 @@ impl<'a, L: Lanes> Scan<'a, L> {
     }
 }
 
+/// Gives a pair of blocks its bits in each.
+#[inline(always)]
+fn set<const N: usize>(all: &mut [Halves; N], pair: usize, [a, b]: [[u32; N]; 2]) {
+    for ((halves, a), b) in all.iter_mut().zip(a).zip(b) {
+        halves.set(pair, [a, b]);
+    }
+}
+
 /// The positions of the bits that are set, in ascending order.
 #[inline(always)]
-pub(super) fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
+pub(super) fn ones(bits: impl Into<u64>) -> impl Iterator<Item = usize> {
+    let mut bits = bits.into();
     core::iter::from_fn(move || {
         let lowest = bits.trailing_zeros();
         bits &= bits.checked_sub(1)?;

@@ -1,28 +1,59 @@
 //! What a scan adds up as it goes: how far models came, and the largest margins.
 
-use super::columns::Summary;
+use super::columns::{PAIRS, Summary};
 use super::lanes::Lanes;
 use super::words::Words;
 use crate::decide::{Answer, Ranking, Seen, rejection as reject, saturate};
 use crate::{DecisionTrace, KernelDecision, KernelInput, PolicyParams, RejectionHistogram};
 
+/// A number of models, in a part for each word of a chunk: the parts are added up but once.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+pub(super) struct Sum([u64; PAIRS]);
+
+impl Sum {
+    #[inline(always)]
+    pub(super) fn add(&mut self, models: Words) {
+        for (sum, models) in self.0.iter_mut().zip(models.0) {
+            *sum = sum.wrapping_add(models.count_ones().into());
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn add_one(&mut self) {
+        let [first, ..] = &mut self.0;
+        *first = first.wrapping_add(1);
+    }
+
+    #[inline(always)]
+    fn total(&self) -> u64 {
+        self.0.iter().fold(0, |total, part| total.wrapping_add(*part))
+    }
+}
+
 /// Models by how far they came.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Count {
-    /// Those that passed the gate of quality and all before it, and so on to the risk ceiling.
-    passed: [u32; 6],
-    pub(super) over_budget: u32,
+    /// Those that passed the gate of quality and all before it, and so on to the risk ceiling. For a trace alone.
+    passed: [Sum; 6],
+    /// For a trace alone, too.
+    pub(super) over_budget: Sum,
     /// Those that passed all gates; who is left is worth nothing.
-    pub(super) eligible: u32,
+    pub(super) eligible: Sum,
 }
 
 impl Count {
-    /// The models of a chunk that passed each gate and all before it.
+    /// The models of a chunk that pass all gates from that of quality to the risk ceiling.
     #[inline(always)]
-    pub(super) fn add(&mut self, passed: &[Words; 6]) {
-        for (sum, passed) in self.passed.iter_mut().zip(passed) {
-            *sum += passed.count_ones();
+    pub(super) fn through<A: Answer>(&mut self, enabled: Words, gates: [Words; 6]) -> Words {
+        let mut alive = enabled;
+        for (gate, passed) in gates.into_iter().zip(&mut self.passed) {
+            alive = alive & gate;
+            if A::TRACED {
+                passed.add(alive);
+            }
         }
+        alive
     }
 
     /// The answer, once every model has been seen. What the gates refused is known in a trace alone: without one,
@@ -37,10 +68,7 @@ impl Count {
         models: usize,
         rejection: impl FnOnce() -> KernelDecision,
     ) -> A {
-        let seen = Seen {
-            evaluated: saturate(models),
-            eligible: u16::try_from(self.eligible).unwrap_or(u16::MAX),
-        };
+        let seen = Seen { evaluated: saturate(models), eligible: count(self.eligible.total()) };
         let decision = ranking.decision(params, input, seen);
         if !A::TRACED {
             return A::new(decision.unwrap_or_else(rejection), DecisionTrace::default());
@@ -53,20 +81,28 @@ impl Count {
     /// Differences of counts of which each is at most the one before.
     #[inline(always)]
     fn histogram(&self, summary: &Summary, models: usize) -> RejectionHistogram {
-        let count = |models: u32| u16::try_from(models).unwrap_or(u16::MAX);
-        let [quality, latency, capability, provider, region, risk_ceiling] = self.passed;
+        let [quality, latency, capability, provider, region, risk_ceiling] =
+            self.passed.map(|passed| passed.total());
+        let (over_budget, eligible) = (self.over_budget.total(), self.eligible.total());
+        let enabled = u64::from(summary.enabled);
         RejectionHistogram {
             disabled: saturate(models.saturating_sub(summary.enabled as usize)),
-            quality: count(summary.enabled.wrapping_sub(quality)),
+            quality: count(enabled.wrapping_sub(quality)),
             latency: count(quality.wrapping_sub(latency)),
             capability: count(latency.wrapping_sub(capability)),
             provider: count(capability.wrapping_sub(provider)),
             region: count(provider.wrapping_sub(region)),
             risk_ceiling: count(region.wrapping_sub(risk_ceiling)),
-            budget: count(self.over_budget),
-            utility: count(risk_ceiling.wrapping_sub(self.over_budget).wrapping_sub(self.eligible)),
+            budget: count(over_budget),
+            utility: count(risk_ceiling.wrapping_sub(over_budget).wrapping_sub(eligible)),
         }
     }
+}
+
+/// As the decision stores it.
+#[inline(always)]
+fn count(models: u64) -> u16 {
+    u16::try_from(models).unwrap_or(u16::MAX)
 }
 
 /// The largest and the second largest margin of each lane.

@@ -5,7 +5,7 @@ mod stored_columns;
 
 use proptest::prelude::*;
 
-use super::columns::{Summary, small};
+use super::columns::{CHUNK, Summary, small};
 use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale};
 use super::lanes::{Lanes, Portable, Providers, Sets};
 use super::*;
@@ -54,6 +54,36 @@ fn check(case: &Case) {
         // What is counted for a trace alone is then not there to help.
         let decision: KernelDecision = fast.decide(params, models, input);
         assert_eq!(decision, expected.0, "{machine:?}");
+    }
+}
+
+/// Among the requests are some that are refused outright, and some too large to be decided beside others.
+fn check_batch(words: &mut Words, size: usize, count: usize) {
+    let Case { mut params, mut models, input } = close(words, size);
+    params.hard_risk_limit_bps = 10_000;
+    match words.upto(7) {
+        0 => params.latency_penalty_microunits_per_ms = words.wide(64),
+        1 => params.risk_penalty_multiplier_bps = u16::MAX,
+        2 => models[0].output_cost_microunits_per_million_tokens = words.wide(64),
+        _ => {}
+    }
+    let calm = words.chance(50);
+    let inputs: Vec<_> = (0..count).map(|_| mixed(words, calm, input, &models)).collect();
+    let expected: Vec<_> =
+        inputs.iter().map(|input| reference::decide(&params, &models, input).decision).collect();
+    for machine in machines() {
+        let mut decisions = expected.clone();
+        decisions.rotate_right(count / 2);
+        Fast::on(machine, &params, &models).decide_each(&params, &models, &inputs, &mut decisions);
+        assert_eq!(&decisions, &expected, "{machine:?}");
+    }
+}
+
+/// Of catalogs so large that requests are decided side by side.
+#[test]
+fn batches_over_far_catalogs_decide_as_the_reference() {
+    for seed in 0..4 {
+        check_batch(&mut Words(seed), NEAR * CHUNK + 1, 2 * TILE + 1);
     }
 }
 
@@ -107,7 +137,6 @@ proptest! {
         check(&close(&mut words, size));
     }
 
-    /// Between requests that are decided together are some that are refused outright or too large for that.
     #[test]
     fn batches_decide_as_the_reference(
         seed: u64,
@@ -117,24 +146,7 @@ proptest! {
     ) {
         let mut words = Words(seed);
         let size = if words.chance(25) { large } else { small };
-        let Case { mut params, mut models, input } = close(&mut words, size);
-        params.hard_risk_limit_bps = 10_000;
-        match words.upto(7) {
-            0 => params.latency_penalty_microunits_per_ms = words.wide(64),
-            1 => params.risk_penalty_multiplier_bps = u16::MAX,
-            2 => models[0].output_cost_microunits_per_million_tokens = words.wide(64),
-            _ => {}
-        }
-        let calm = words.chance(50);
-        let inputs: Vec<_> = (0..count).map(|_| mixed(&mut words, calm, input, &models)).collect();
-        let expected: Vec<_> =
-            inputs.iter().map(|input| reference::decide(&params, &models, input).decision).collect();
-        for machine in machines() {
-            let mut decisions = expected.clone();
-            decisions.rotate_right(count / 2);
-            Fast::on(machine, &params, &models).decide_each(&params, &models, &inputs, &mut decisions);
-            prop_assert_eq!(&decisions, &expected, "{:?}", machine);
-        }
+        check_batch(&mut words, size, count);
     }
 
     /// Sets of no bit, of one, of two and of more.
@@ -482,7 +494,7 @@ fn check_estimates<L: Lanes>(lanes: L, case: &Case) {
     }
     let scale = Scale::new(&case.input, FixedTerms::of(&arithmetic), &policy);
     let small = &small::<L>(&case.models, &summary.widths)[0];
-    let estimate = Estimate::of(lanes, &scale, &small.block);
+    let estimate = Estimate::of(lanes, &scale, &small.pair[0]);
     let verdicts = estimate.verdicts(lanes);
     let [short, out] = estimate.outlook(lanes);
     let margins = lanes.store(estimate.margins);

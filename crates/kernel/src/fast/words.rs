@@ -1,34 +1,26 @@
 //! A bit for each model of a chunk, and the few operations on all of them at once.
 
-use core::ops::{BitAnd, BitOr};
+use core::ops::{BitAnd, BitOr, Not};
 
-use super::columns::BLOCKS;
+use super::columns::PAIRS;
+use super::lanes::word;
 
-/// A bit for each model of a chunk, in a word for each block. The compiler makes vectors of the loops here.
+/// A bit for each model of a chunk, in a word for each pair of blocks. The compiler makes vectors of the loops here.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(align(64))]
-pub(crate) struct Words(pub(crate) [u32; BLOCKS]);
+pub(crate) struct Words(pub(crate) [u64; PAIRS]);
+
+/// The same, while it is found block by block.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Halves([[u32; 2]; PAIRS]);
 
 impl Words {
-    pub(crate) const NONE: Self = Self([0; BLOCKS]);
-    pub(crate) const ALL: Self = Self([u32::MAX; BLOCKS]);
-
-    /// Gives a block its word.
-    #[inline(always)]
-    pub(crate) fn set(&mut self, block: usize, models: u32) {
-        if let Some(word) = self.0.get_mut(block) {
-            *word = models;
-        }
-    }
+    pub(crate) const NONE: Self = Self([0; PAIRS]);
+    pub(crate) const ALL: Self = Self([u64::MAX; PAIRS]);
 
     #[inline(always)]
-    pub(crate) fn count_ones(&self) -> u32 {
-        let pairs = self.0.as_chunks().0.iter();
-        pairs.map(|[low, high]| (u64::from(*low) | u64::from(*high) << 32).count_ones()).sum()
-    }
-
-    #[inline(always)]
-    fn zip(mut self, other: Self, operation: impl Fn(u32, u32) -> u32) -> Self {
+    fn zip(mut self, other: Self, operation: impl Fn(u64, u64) -> u64) -> Self {
         for (word, other) in self.0.iter_mut().zip(other.0) {
             *word = operation(*word, other);
         }
@@ -36,16 +28,22 @@ impl Words {
     }
 }
 
-impl FromIterator<u32> for Words {
-    /// The words of the first blocks; none of the models of the others.
+impl Halves {
+    pub(crate) const NONE: Self = Self([[0; 2]; PAIRS]);
+
+    /// Gives a pair of blocks its bits.
     #[inline(always)]
-    fn from_iter<I: IntoIterator<Item = u32>>(words: I) -> Self {
-        let (mut all, mut words) = (Self::NONE, words.into_iter());
-        for block in 0..BLOCKS {
-            let Some(word) = words.next() else { break };
-            all.set(block, word);
+    pub(crate) fn set(&mut self, pair: usize, models: [u32; 2]) {
+        if let Some(halves) = self.0.get_mut(pair) {
+            *halves = models;
         }
-        all
+    }
+}
+
+impl From<Halves> for Words {
+    #[inline(always)]
+    fn from(Halves(halves): Halves) -> Self {
+        Self(halves.map(word))
     }
 }
 
@@ -64,5 +62,14 @@ impl BitOr for Words {
     #[inline(always)]
     fn bitor(self, other: Self) -> Self {
         self.zip(other, |a, b| a | b)
+    }
+}
+
+impl Not for Words {
+    type Output = Self;
+
+    #[inline(always)]
+    fn not(self) -> Self {
+        Self(self.0.map(|word| !word))
     }
 }

@@ -1,22 +1,25 @@
 //! What the columns and the planes of a catalog hold, against its models.
 
 use crate::KernelModel;
-use crate::fast::columns::{BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, Widths, large, small};
+use crate::fast::columns::{
+    BLOCK, BPS_WIDTH, Block, CHUNK, COLUMN_BITS, PAIR, Widths, large, small,
+};
 use crate::fast::lanes::{Column, Lanes, Providers, Sets};
 use crate::fast::words::Words as Bits;
 
 pub(super) fn check_small<L: Lanes>(_: L, models: &[KernelModel], widths: &Widths) {
-    let blocks = small::<L>(models, widths);
-    assert_eq!(blocks.len(), models.len().div_ceil(BLOCK));
+    let pairs = small::<L>(models, widths);
+    assert_eq!(pairs.len(), models.len().div_ceil(PAIR));
     for (index, model) in models.iter().enumerate() {
-        let (small, index) = (&blocks[index / BLOCK], index % BLOCK);
-        assert_eq!(small.enabled >> index & 1 == 1, model.enabled != 0);
+        let (small, half, bit) = (&pairs[index / PAIR], index % PAIR / BLOCK, index % PAIR);
+        assert_eq!(small.enabled >> bit & 1 == 1, model.enabled != 0);
+        let index = index % BLOCK;
         let place = L::set_place(index);
         let set =
             |Sets([lower, upper]): &Sets| u64::from(lower[place]) | u64::from(upper[place]) << 32;
-        assert_eq!(set(&small.lacking), !model.capabilities);
-        assert_eq!(set(&small.regions), model.region_mask);
-        check_block::<L>(&small.block, index, model, widths);
+        assert_eq!(set(&small.lacking[half]), !model.capabilities);
+        assert_eq!(set(&small.regions[half]), model.region_mask);
+        check_block::<L>(&small.pair[half], index, model, widths);
     }
 }
 
@@ -25,8 +28,8 @@ pub(super) fn check_large<L: Lanes>(_: L, models: &[KernelModel], widths: &Width
     assert_eq!(large.chunks.len(), models.len().div_ceil(CHUNK));
     for (index, model) in models.iter().enumerate() {
         let (number, chunk) = (index / CHUNK, &large.chunks[index / CHUNK]);
-        let (block, bit) = (index % CHUNK / BLOCK, index % BLOCK);
-        let has = |models: Bits| models.0[block] >> bit & 1 == 1;
+        let (pair, bit) = (index % CHUNK / PAIR, index % PAIR);
+        let has = |models: Bits| models.0[pair] >> bit & 1 == 1;
         assert_eq!(has(chunk.enabled), model.enabled != 0);
         for (planes, set) in
             [(&large.capabilities, model.capabilities), (&large.regions, model.region_mask)]
@@ -37,7 +40,7 @@ pub(super) fn check_large<L: Lanes>(_: L, models: &[KernelModel], widths: &Width
             assert!(set == u64::MAX || !has(planes.all_of(set | (set + 1), number)));
             assert!(!has(planes.any_of(!set, number)) && !has(planes.any_of(0, number)));
         }
-        check_block::<L>(&chunk.blocks[block], bit, model, widths);
+        check_block::<L>(&chunk.pairs[pair][bit / BLOCK], bit % BLOCK, model, widths);
     }
 }
 
