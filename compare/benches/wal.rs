@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use calybris_compare::ceiling::{self, Work};
 use calybris_compare::families::Family;
 use calybris_compare::groups::Groups;
 use calybris_compare::{medians, report, timed};
@@ -22,11 +23,12 @@ const ROUNDS: usize = 5;
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("append", appends),
         ("durable-one", durable_one),
         ("durable-many", durable_many),
         ("durable-async", durable_async),
+        ("durable-ceiling", durable_ceiling),
     ];
     for (name, part) in parts {
         if wanted.iter().all(|it| it == "room") || wanted.iter().any(|it| it == name) {
@@ -288,4 +290,27 @@ async fn their_async(payload: &str, each: u64) -> Duration {
         task.await.unwrap();
     }
     start.elapsed()
+}
+
+/// Callers with no log at all.
+fn durable_ceiling() {
+    let (callers, each, line_bytes) = (CALLERS as usize, 100, PAYLOAD + 190);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    for (hashed, what) in [(false, "no log"), (true, "a chain alone")] {
+        let work = Work { callers, each, line_bytes, hashed };
+        let row = |kind: &str, run: &dyn Fn(&Path) -> Duration| {
+            let (mine, bare) = medians(
+                ROUNDS,
+                || {
+                    let directory = tempfile::tempdir().unwrap();
+                    run(&directory.path().join("log"))
+                },
+                || bare_loop(&vec![callers * line_bytes; each]),
+            );
+            let name = format!("64 {kind}, {what}, against a bare loop");
+            report(&name, CALLERS * each as u64, mine, bare);
+        };
+        row("threads", &|path| ceiling::threads(work, path));
+        row("tasks", &|path| runtime.block_on(ceiling::tasks(work, path)));
+    }
 }

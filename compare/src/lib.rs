@@ -1,5 +1,6 @@
 //! Ratios between two ways of doing the same work, measured in turns in one process.
 
+pub mod ceiling;
 pub mod families;
 pub mod groups;
 

@@ -10,7 +10,7 @@ mod progress;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-use std::task::Waker;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use calybris_proof::chain::{ChainHash, ChainKey, link_hash};
@@ -28,9 +28,10 @@ use progress::Progress;
 
 /// A buffer that grew beyond this for one group is not kept for the next.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
-/// How long a leader waits for others to chain, as parts of what the last sync took: in all, after the last one chained
-/// while the group is smaller than the one before, and otherwise.
-const GATHERING: [u32; 3] = [1, 16, 64];
+/// How long a leader waits for others to chain, in parts of what the last sync took: in all, and after the last one chained,
+/// with nobody of the group before back yet and with all of them back.
+const GATHERING: [u32; 3] = [64, 32, 1];
+const PARTS: u32 = 64;
 
 /// Where an entry was chained.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +62,8 @@ pub(crate) struct GroupCommit {
     buffer_bytes: usize,
     state: Mutex<State>,
     progress: Progress,
+    /// Why nothing is acknowledged any more. Set under `state`, and before the leader that failed steps back.
+    failure: OnceLock<String>,
 }
 
 /// What a group that was synced had and took.
@@ -82,9 +85,6 @@ struct State {
     spare: Vec<u8>,
     /// The last group that was synced.
     last: Last,
-    failure: Option<String>,
-    /// Of tasks that wait.
-    wakers: Vec<Waker>,
 }
 
 impl GroupCommit {
@@ -102,12 +102,10 @@ impl GroupCommit {
             pending: Vec::new(),
             spare: Vec::new(),
             last: Last { entries: 1, time: Duration::ZERO },
-            failure: None,
-            wakers: Vec::new(),
         };
         let progress = Progress::new(head.sequence);
         let (state, output) = (Mutex::new(state), Sole::new(output));
-        Self { path, output, key, buffer_bytes, state, progress }
+        Self { path, output, key, buffer_bytes, state, progress, failure: OnceLock::new() }
     }
 
     /// Of everything chained so far.
@@ -131,9 +129,7 @@ impl GroupCommit {
 
     /// Whether this is still the log's writer.
     pub(crate) fn check(&self) -> Result<(), WalError> {
-        if let Some(reason) = &lock(&self.state).failure {
-            return Err(self.poisoned(reason));
-        }
+        self.fit()?;
         self.output.take().check_lock()
     }
 
@@ -141,9 +137,7 @@ impl GroupCommit {
     pub(crate) fn chain(&self, payload: &[u8]) -> Result<Link, WalError> {
         let _span = observe::append(payload.len());
         let mut state = lock(&self.state);
-        if let Some(reason) = &state.failure {
-            return Err(self.poisoned(reason));
-        }
+        self.fit()?;
         let previous = state.head.hash;
         let Some(sequence) = state.head.sequence.checked_add(1) else {
             return Err(WalError::Full { path: self.path.clone() });
@@ -164,35 +158,37 @@ impl GroupCommit {
     pub(crate) fn reach(&self, goal: Goal) -> Result<(), WalError> {
         loop {
             let ended = self.progress.ended();
-            if self.progress.is_reached(goal) {
-                return Ok(());
+            if let Some(settled) = self.settled(goal) {
+                return settled;
             }
-            if self.progress.is_led() || !self.claim(goal)? {
-                self.progress.sleep(ended);
-            } else {
+            if self.progress.claim() {
                 Lead::new(self).take(goal)?;
+            } else {
+                self.progress.sleep(ended);
             }
         }
     }
 
-    /// Takes the lead if nobody has it and the goal is still to be reached.
-    fn claim(&self, goal: Goal) -> Result<bool, WalError> {
-        let state = lock(&self.state);
-        if self.progress.is_reached(goal) {
-            return Ok(false);
+    /// How waiting for `goal` ended, if it did.
+    fn settled(&self, goal: Goal) -> Option<Result<(), WalError>> {
+        if self.progress.is_reached(goal) { Some(Ok(())) } else { self.fit().err().map(Err) }
+    }
+
+    /// Whether nothing has failed so far.
+    fn fit(&self) -> Result<(), WalError> {
+        match self.failure.get() {
+            Some(reason) => {
+                Err(WalError::Poisoned { path: self.path.clone(), reason: reason.clone() })
+            }
+            None => Ok(()),
         }
-        if let Some(reason) = &state.failure {
-            return Err(self.poisoned(reason));
-        }
-        let unled = !self.progress.is_led();
-        self.progress.set_led(true);
-        Ok(unled)
     }
 
     /// Lets callers that are about to chain join the group, as long as it grows, but not for longer than a sync takes.
-    /// Callers that were woken together come back together: a group smaller than the one before is given more time.
+    /// Callers that were woken together come back together: the more of them are missing, the longer it takes to give up,
+    /// since a sync for a few costs the others one more.
     fn gather(&self, Last { entries, time }: Last) {
-        let [limit, if_small, if_not] = GATHERING.map(|part| time / part);
+        let [limit, without, with] = GATHERING;
         let (start, mut chained) = (Instant::now(), self.progress.chained());
         let mut grown = start;
         loop {
@@ -203,17 +199,16 @@ impl GroupCommit {
                 grown = now;
             }
             let group = chained - self.progress.written();
-            let patience = if group < entries { if_small } else { if_not };
+            let missing = u64::from(without) * entries.saturating_sub(group) / entries.max(1);
+            let patience = u32::try_from(missing).unwrap_or(without).max(with);
+            let part = time / PARTS;
             // Another round is nothing new to a model checker, and one caller alone is not to wait for anybody.
             let alone = group == 1 && entries <= 1;
-            if cfg!(loom) || alone || now - grown >= patience || now - start >= limit {
+            if cfg!(loom) || alone || now - grown >= part * patience || now - start >= part * limit
+            {
                 break;
             }
         }
-    }
-
-    fn poisoned(&self, reason: &str) -> WalError {
-        WalError::Poisoned { path: self.path.clone(), reason: reason.into() }
     }
 }
 
@@ -239,6 +234,10 @@ impl<'a> Lead<'a> {
 
     fn take(self, goal: Goal) -> Result<(), WalError> {
         let group = self.group;
+        // A group that ended before the lead was taken may have settled it.
+        if let Some(settled) = group.settled(goal) {
+            return settled;
+        }
         let sync = matches!(goal, Goal::Durable(_));
         if sync {
             let last = lock(&group.state).last;
@@ -261,7 +260,7 @@ impl<'a> Lead<'a> {
         let mut state = lock(&group.state);
         let entries = head.sequence - group.progress.written();
         let length = bytes.len();
-        match &outcome {
+        let failure = match &outcome {
             Ok(Ok(())) => {
                 group.progress.write(head.sequence);
                 if sync {
@@ -272,9 +271,13 @@ impl<'a> Lead<'a> {
                 bytes.clear();
                 bytes.shrink_to(KEPT_BUFFER_BYTES);
                 state.spare = bytes;
+                None
             }
-            Ok(Err(error)) => state.failure = Some(error.to_string()),
-            Err(_) => state.failure = Some("the storage or a subscriber panicked".into()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the storage or a subscriber panicked".into()),
+        };
+        if let Some(reason) = failure {
+            group.failure.get_or_init(|| reason);
         }
         drop(state);
         drop(self);
@@ -286,11 +289,6 @@ impl<'a> Lead<'a> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        let mut state = lock(&self.group.state);
-        self.group.progress.set_led(false);
-        let wakers = std::mem::take(&mut state.wakers);
-        drop(state);
         self.group.progress.end();
-        wakers.into_iter().for_each(Waker::wake);
     }
 }

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use super::{Goal, GroupCommit, Lead};
 use crate::error::WalError;
-use crate::primitive::lock;
 
 impl GroupCommit {
     /// As [`GroupCommit::reach`] without blocking; `lead` is called when somebody has to run
@@ -16,24 +15,12 @@ impl GroupCommit {
         context: &mut Context<'_>,
         lead: impl FnOnce(Claim),
     ) -> Poll<Result<(), WalError>> {
-        if self.progress.is_reached(goal) {
-            return Poll::Ready(Ok(()));
+        if let Some(settled) = self.settled(goal) {
+            return Poll::Ready(settled);
         }
-        let mut state = lock(&self.state);
-        // A group may have ended in between.
-        if self.progress.is_reached(goal) {
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(reason) = &state.failure {
-            return Poll::Ready(Err(self.poisoned(reason)));
-        }
-        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            state.wakers.push(context.waker().clone());
-        }
-        let unled = !self.progress.is_led();
-        self.progress.set_led(true);
-        drop(state);
-        if unled {
+        // Before the lead is asked for: whoever has it then wakes the task when it is over, this task's own included.
+        self.progress.register(context.waker());
+        if self.progress.claim() {
             lead(Claim { group: Some(Arc::clone(self)), goal, chained: 0 });
         }
         Poll::Pending

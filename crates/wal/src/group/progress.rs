@@ -1,10 +1,12 @@
 //! How far a log has come, for those who wait: seen without the writer's lock, so that a caller that is woken
 //! holds nobody up.
 
+use std::task::Waker;
+
 use super::Goal;
 use crate::primitive::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, lock, wait};
 
-/// Changed under the writer's lock, except for `ended`.
+/// What was chained, written and synced is changed under the writer's lock.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// The last sequence that was chained.
@@ -17,8 +19,10 @@ pub(super) struct Progress {
     led: AtomicBool,
     /// Leads that are over, one way or the other. Counted after what they changed can be seen.
     ended: AtomicU64,
-    sleepers: Mutex<()>,
+    /// Wakes threads.
     signal: Condvar,
+    /// Of tasks that wait.
+    wakers: Mutex<Vec<Waker>>,
 }
 
 impl Progress {
@@ -31,8 +35,8 @@ impl Progress {
             durable: at(),
             led: AtomicBool::new(false),
             ended: AtomicU64::new(0),
-            sleepers: Mutex::new(()),
             signal: Condvar::new(),
+            wakers: Mutex::new(Vec::new()),
         }
     }
 
@@ -55,10 +59,6 @@ impl Progress {
         self.durable.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_led(&self) -> bool {
-        self.led.load(Ordering::Acquire)
-    }
-
     pub(super) fn ended(&self) -> u64 {
         self.ended.load(Ordering::Acquire)
     }
@@ -75,23 +75,37 @@ impl Progress {
         self.durable.store(sequence, Ordering::Release);
     }
 
-    pub(super) fn set_led(&self, led: bool) {
-        self.led.store(led, Ordering::Release);
+    /// Takes the lead, if nobody has it.
+    pub(super) fn claim(&self) -> bool {
+        !self.led.load(Ordering::Acquire) && !self.led.swap(true, Ordering::AcqRel)
     }
 
-    /// Wakes every thread that sleeps.
+    /// Gives the lead back, and wakes everybody who waits.
     pub(super) fn end(&self) {
-        let sleepers = lock(&self.sleepers);
+        // Not stored: loom would let a claim that failed come after that.
+        self.led.swap(false, Ordering::AcqRel);
+        let mut waiting = lock(&self.wakers);
         self.ended.fetch_add(1, Ordering::Release);
-        drop(sleepers);
+        let wakers = std::mem::take(&mut *waiting);
+        drop(waiting);
         self.signal.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Sleeps until more leads are over than `ended`, which was read before `is_led` was.
+    /// Sleeps until more leads are over than `ended`, which was read before the lead was not to be had.
     pub(super) fn sleep(&self, ended: u64) {
-        let mut sleepers = lock(&self.sleepers);
+        let mut waiting = lock(&self.wakers);
         while self.ended() == ended {
-            sleepers = wait(&self.signal, sleepers);
+            waiting = wait(&self.signal, waiting);
+        }
+    }
+
+    /// Has a task woken at the end of the lead under way, or of the next.
+    #[cfg(any(feature = "async", loom))]
+    pub(super) fn register(&self, waker: &Waker) {
+        let mut wakers = lock(&self.wakers);
+        if !wakers.iter().any(|other| other.will_wake(waker)) {
+            wakers.push(waker.clone());
         }
     }
 }
