@@ -88,11 +88,12 @@ impl<'a> Arithmetic<'a> {
     }
 }
 
-/// The same arithmetic for a catalog and a request whose products and sums all fit 64 bits: known before any
-/// model is looked at, so that none is checked.
+/// The same arithmetic for a catalog and a request whose numbers all fit 64 bits, and whose products fit twice that: known
+/// before any model is looked at, so that none is checked.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy)]
 pub(crate) struct Narrow {
+    /// Times what makes a product's upper half the cost.
     input_tokens: u64,
     output_tokens: u64,
     /// Value times confidence.
@@ -100,46 +101,79 @@ pub(crate) struct Narrow {
     pub(crate) risk_penalty: u64,
 }
 
-/// What [`Narrow`] needs of a model: half a cache line.
+/// What [`Narrow`] needs of a model. Divided beforehand, so that a product's upper half is the quotient.
 #[cfg(feature = "alloc")]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct NarrowModel {
     latency_penalty: u64,
-    input_price: u32,
-    output_price: u32,
-    quality_bps: u32,
-    /// In milliseconds.
-    pub(crate) latency: u32,
+    /// `price × 2^52 / 10^6`, rounded down: times tokens it is short of the cost by less than `2^32 / 2^52`, which is less
+    /// than the least part of a microunit that there is, `10^-6`. So both are rounded up to the same number.
+    input_price: u64,
+    output_price: u64,
+    /// `quality_bps × 2^77 / 10^8`, rounded up: times worth it exceeds the gain by less than `2^50 / 2^77`, which is less
+    /// than the `10^-8` that a whole number is short of at least. So both are rounded down to the same number.
+    quality: u64,
 }
 
 #[cfg(feature = "alloc")]
 impl NarrowModel {
-    /// Of a catalog that [`Narrow::suits`]; numbers of no other are kept in full.
+    /// Of a catalog that [`Narrow::suits`].
     pub(crate) fn new(params: &PolicyParams, model: &KernelModel) -> Self {
         let penalty = params.latency_penalty_microunits_per_ms;
-        let price = |price: u64| u32::try_from(price).unwrap_or(u32::MAX);
+        let price = |price| divided(price, [32, Narrow::PRICE_SHIFT - 32], TOKENS_PER_PRICE).0;
+        let steps = [49, u64::BITS + Narrow::QUALITY_SHIFT - 49];
+        let (quality, rest) = divided(model.quality_bps.into(), steps, BPS_SQUARED);
         Self {
-            quality_bps: model.quality_bps.into(),
             latency_penalty: penalty.wrapping_mul(model.p95_latency_ms.into()),
             input_price: price(model.input_cost_microunits_per_million_tokens),
             output_price: price(model.output_cost_microunits_per_million_tokens),
-            latency: model.p95_latency_ms,
+            quality: quality + u64::from(rest > 0),
         }
     }
+
+    /// Who is worth less than nothing whatever the request. No two are worth the same, because a tie is a branch.
+    pub(crate) const fn nobody(index: usize) -> Self {
+        Self { latency_penalty: index as u64 + 1, input_price: 0, output_price: 0, quality: 0 }
+    }
+}
+
+/// `number × 2^(first + second) / divisor` and what remains, in two steps that 64 bits hold.
+#[cfg(feature = "alloc")]
+const fn divided(number: u64, [first, second]: [u32; 2], divisor: u64) -> (u64, u64) {
+    let number = number << first;
+    let rest = (number % divisor) << second;
+    (((number / divisor) << second) + rest / divisor, rest % divisor)
+}
+
+/// `a × b / 2^64`, rounded down.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+const fn high_half(a: u64, b: u64) -> u64 {
+    ((a as u128).wrapping_mul(b as u128) >> 64) as u64
+}
+
+/// `a × b / 2^64`, rounded up.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+const fn high_half_up(a: u64, b: u64) -> u64 {
+    ((a as u128).wrapping_mul(b as u128).wrapping_add(u64::MAX as u128) >> 64) as u64
 }
 
 #[cfg(feature = "alloc")]
 impl Narrow {
     /// Basis points of so many bits, which 10,000 fits.
-    const BPS_BITS: u32 = 14;
+    pub(crate) const BPS_BITS: u32 = 14;
     /// Twice that leaves so many bits to a value: 68,719 units of money.
     const VALUE_BITS: u32 = u64::BITS - 2 * Self::BPS_BITS;
-    /// Times any number of tokens, and rounded up: `(2^32 − 1)² + 999,999 < 2^64`.
-    const PRICE_BITS: u32 = 32;
+    /// Divided as a [`NarrowModel`] has it, such a price has 64.
+    const PRICE_BITS: u32 = 31;
+    const PRICE_SHIFT: u32 = 52;
+    /// Of a product's upper half.
+    const QUALITY_SHIFT: u32 = 13;
     /// The other losses have fewer than 48 bits, so that the sum of all has at most 62 and a difference its sign.
     const LATENCY_BITS: u32 = 61;
 
-    /// Whether the policy is one for which [`Narrow::fits`] asks all there is to ask of a request: by the
+    /// Whether the policy is one for which [`Narrow::new`] asks all there is to ask of a request: by the
     /// catalog's highest quality and latency, and the bits of its highest price.
     pub(crate) fn suits(
         params: &PolicyParams,
@@ -148,25 +182,27 @@ impl Narrow {
         price_bits: u32,
     ) -> bool {
         let penalty = u64::from(latency).checked_mul(params.latency_penalty_microunits_per_ms);
-        (quality | params.risk_penalty_multiplier_bps) >> Self::BPS_BITS == 0
+        u64::from(quality) <= BASIS_POINTS
+            && params.risk_penalty_multiplier_bps >> Self::BPS_BITS == 0
             && price_bits <= Self::PRICE_BITS
             && penalty.is_some_and(|penalty| penalty >> Self::LATENCY_BITS == 0)
     }
 
+    /// Whether a request's value does, in one test: a negative one, which counts as 0, is rare enough to be left out.
     #[inline(always)]
-    pub(crate) const fn fits(input: &KernelInput) -> bool {
-        input.business_value_microunits >> Self::VALUE_BITS <= 0
-            && (input.risk_bps | input.confidence_bps) >> Self::BPS_BITS == 0
+    pub(crate) const fn fits(business_value_microunits: i64) -> bool {
+        business_value_microunits.cast_unsigned() >> Self::VALUE_BITS == 0
     }
 
+    /// Of a request whose value [`Narrow::fits`] and whose basis points have no more than [`Narrow::BPS_BITS`].
     #[inline(always)]
     pub(crate) fn new(params: &PolicyParams, input: &KernelInput) -> Self {
-        let value = input.business_value_microunits.max(0).unsigned_abs();
+        let value = input.business_value_microunits.cast_unsigned();
         let risk =
             u64::from(input.risk_bps).wrapping_mul(params.risk_penalty_multiplier_bps.into());
         Self {
-            input_tokens: input.input_tokens.into(),
-            output_tokens: input.output_tokens.into(),
+            input_tokens: u64::from(input.input_tokens) << (u64::BITS - Self::PRICE_SHIFT),
+            output_tokens: u64::from(input.output_tokens) << (u64::BITS - Self::PRICE_SHIFT),
             worth: value.wrapping_mul(input.confidence_bps.into()),
             risk_penalty: value.wrapping_mul(risk) / BPS_SQUARED,
         }
@@ -175,17 +211,14 @@ impl Narrow {
     /// As [`KernelModel::cost_microunits`].
     #[inline(always)]
     pub(crate) fn cost(&self, model: &NarrowModel) -> u64 {
-        let cost = |tokens: u64, price: u32| {
-            tokens.wrapping_mul(price.into()).wrapping_add(TOKENS_PER_PRICE - 1) / TOKENS_PER_PRICE
-        };
-        cost(self.input_tokens, model.input_price)
-            .wrapping_add(cost(self.output_tokens, model.output_price))
+        high_half_up(self.input_tokens, model.input_price)
+            .wrapping_add(high_half_up(self.output_tokens, model.output_price))
     }
 
     /// As [`Arithmetic::utility`].
     #[inline(always)]
     pub(crate) fn utility(&self, model: &NarrowModel, cost: u64) -> i64 {
-        let gain = self.worth.wrapping_mul(model.quality_bps.into()) / BPS_SQUARED;
+        let gain = high_half(self.worth, model.quality) >> Self::QUALITY_SHIFT;
         let loss = self.risk_penalty.wrapping_add(model.latency_penalty).wrapping_add(cost);
         gain.wrapping_sub(loss).cast_signed()
     }
@@ -319,6 +352,40 @@ mod tests {
         check((signed, 0, 0, 0), false);
     }
 
+    /// Costs that are a millionth above a whole number, or none, and gains that are as much below one as can be: where a
+    /// number divided beforehand errs most, and would be rounded to another.
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn numbers_divided_beforehand_are_rounded_as_the_quotients_are() {
+        // One more than a multiple of a million; 9,999² times the value is one short of a multiple of 10^8.
+        const TOKENS: u32 = 4_294_000_001;
+        const VALUE: i64 = 68_700_000_000 - 20_001;
+        for step in 0..2_000 {
+            let input = KernelInput {
+                input_tokens: TOKENS - 1_000_000 * (step % 7),
+                output_tokens: u32::MAX - step,
+                business_value_microunits: VALUE - 100_000_000 * i64::from(step % 600),
+                confidence_bps: 9_999,
+                ..INPUT
+            };
+            for rest in [0, 1, 2, 999_999] {
+                let price = 1_000_000 * u64::from(2_146 - step) + rest;
+                let model = KernelModel {
+                    quality_bps: 9_999,
+                    input_cost_microunits_per_million_tokens: price,
+                    output_cost_microunits_per_million_tokens: (1 << 31) - 1 - u64::from(step),
+                    ..MODEL
+                };
+                let narrow = Narrow::new(&PARAMS, &input);
+                let narrow_model = NarrowModel::new(&PARAMS, &model);
+                let cost = narrow.cost(&narrow_model);
+                assert_eq!(cost, model.cost_microunits(input.input_tokens, input.output_tokens));
+                let terms = Arithmetic::new(&PARAMS, &input).terms(&model, cost);
+                assert_eq!(narrow.utility(&narrow_model, cost), terms.utility_microunits);
+            }
+        }
+    }
+
     /// What [`Narrow`] computes with the largest numbers it takes, and that it takes none larger.
     #[cfg(feature = "alloc")]
     #[test]
@@ -338,13 +405,13 @@ mod tests {
             ..INPUT
         };
         let model = KernelModel {
-            quality_bps: BPS,
+            quality_bps: 10_000,
             p95_latency_ms: u32::MAX,
-            input_cost_microunits_per_million_tokens: u64::from(u32::MAX),
-            output_cost_microunits_per_million_tokens: u64::from(u32::MAX),
+            input_cost_microunits_per_million_tokens: (1 << 31) - 1,
+            output_cost_microunits_per_million_tokens: (1 << 31) - 1,
             ..MODEL
         };
-        for model in [model, KernelModel { quality_bps: BPS, ..MODEL }, MODEL] {
+        for model in [model, KernelModel { quality_bps: 10_000, ..MODEL }, MODEL] {
             let (narrow, exact) = (Narrow::new(&params, &input), Arithmetic::new(&params, &input));
             let narrow_model = NarrowModel::new(&params, &model);
             let cost = narrow.cost(&narrow_model);
@@ -353,17 +420,14 @@ mod tests {
             assert_eq!(narrow.utility(&narrow_model, cost), terms.utility_microunits);
             assert_eq!(u128::from(narrow.risk_penalty), terms.risk_penalty_microunits);
         }
-        assert!(Narrow::suits(&params, BPS, u32::MAX, 32));
-        assert!(!Narrow::suits(&params, BPS + 1, u32::MAX, 32));
-        assert!(!Narrow::suits(&params, BPS, u32::MAX, 33));
+        assert!(Narrow::suits(&params, 10_000, u32::MAX, 31));
+        assert!(!Narrow::suits(&params, 10_001, u32::MAX, 31));
+        assert!(!Narrow::suits(&params, 10_000, u32::MAX, 32));
         let steeper = PolicyParams { latency_penalty_microunits_per_ms: (1 << 29) + 1, ..params };
-        assert!(!Narrow::suits(&steeper, BPS, u32::MAX, 32));
+        assert!(!Narrow::suits(&steeper, 10_000, u32::MAX, 31));
         let riskier = PolicyParams { risk_penalty_multiplier_bps: BPS + 1, ..params };
-        assert!(!Narrow::suits(&riskier, BPS, u32::MAX, 32));
-        assert!(Narrow::fits(&input));
-        assert!(Narrow::fits(&KernelInput { business_value_microunits: i64::MIN, ..input }));
-        assert!(!Narrow::fits(&KernelInput { business_value_microunits: 1 << 36, ..input }));
-        assert!(!Narrow::fits(&KernelInput { risk_bps: BPS + 1, ..input }));
-        assert!(!Narrow::fits(&KernelInput { confidence_bps: BPS + 1, ..input }));
+        assert!(!Narrow::suits(&riskier, 10_000, u32::MAX, 31));
+        assert!(Narrow::fits(0) && Narrow::fits((1 << 36) - 1));
+        assert!(!Narrow::fits(-1) && !Narrow::fits(i64::MIN) && !Narrow::fits(1 << 36));
     }
 }

@@ -73,13 +73,16 @@ impl Candidate {
         Self { utility: select_unpredictable(eligible, self.utility, behind), ..self }
     }
 
-    /// Higher utility, then whatever breaks the tie.
+    /// The better of two and the other: higher utility, then whatever breaks the tie. That is another way, so that on this
+    /// one what compares is what chooses.
     #[inline(always)]
-    fn precedes(self, other: Self) -> bool {
+    fn ranked(self, other: Self) -> [Self; 2] {
         if self.utility == other.utility {
-            return wins_tie((self.cost, self.seat), (other.cost, other.seat));
+            let wins = wins_tie((self.cost, self.seat), (other.cost, other.seat));
+            return if wins { [self, other] } else { [other, self] };
         }
-        self.utility > other.utility
+        let better = self.utility > other.utility;
+        [self.or(better, other), other.or(better, self)]
     }
 
     /// `self` if it is `chosen`, else `other`, number by number: which of two models is better cannot be
@@ -119,30 +122,26 @@ impl Ranking {
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn of_two([a, b]: [Candidate; 2]) -> Self {
-        let first = b.precedes(a);
-        Self { best: b.or(first, a), second: a.or(first, b) }
+        let [best, second] = a.ranked(b);
+        Self { best, second }
     }
 
     /// The best two of both.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn or_better(self, other: Self) -> Self {
-        let theirs = other.best.precedes(self.best);
-        let best = other.best.or(theirs, self.best);
-        let beaten = self.best.or(theirs, other.best);
-        // Who was second to the best; who was second to the beaten is third at most.
-        let next = other.second.or(theirs, self.second);
-        Self { best, second: next.or(next.precedes(beaten), beaten) }
+        let [best, beaten] = self.best.ranked(other.best);
+        let [next, _] = self.second.ranked(other.second);
+        let [second, _] = beaten.ranked(next);
+        Self { best, second }
     }
 
     /// Ranks an eligible model.
     #[inline(always)]
     pub(crate) fn consider(&mut self, candidate: Candidate) {
-        let first = candidate.precedes(self.best);
-        let worse = self.best.or(first, candidate);
-        self.best = candidate.or(first, self.best);
-        let second = worse.precedes(self.second);
-        self.second = worse.or(second, self.second);
+        let [best, worse] = candidate.ranked(self.best);
+        let [second, _] = worse.ranked(self.second);
+        *self = Self { best, second };
     }
 
     /// The utility of the second best, 0 while there is none.

@@ -27,7 +27,7 @@ mod words;
 use alloc::boxed::Box;
 use core::marker::PhantomData;
 
-use block::OneBlock;
+use block::{FEW, OneBlock};
 use columns::{BLOCK, Large, PAIRS, SMALL, Small, Summary, large, small};
 use estimate::{PolicyScale, Scale};
 use lanes::{Lanes, Portable};
@@ -56,6 +56,8 @@ enum Layout {
     Rows,
     /// One block, whose arithmetic fits 64 bits.
     Block(Box<OneBlock>),
+    /// The same of so few models that an estimate would save nothing.
+    Few(Box<OneBlock>),
     Small(PolicyScale, Box<[Small]>),
     Large(PolicyScale, Large),
 }
@@ -76,7 +78,8 @@ impl Layout {
         match PolicyScale::new(params, widths) {
             Some(scale) if models.len() > TINY && summary.bps_fit() => {
                 if models.len() <= BLOCK && is_narrow(params, summary) {
-                    Self::Block(OneBlock::new::<L>(params, models, summary, scale))
+                    let block = OneBlock::new::<L>(params, models, summary, scale);
+                    if models.len() <= FEW { Self::Few(block) } else { Self::Block(block) }
                 } else if models.len() <= SMALL {
                     Self::Small(scale, small::<L>(models, widths))
                 } else {
@@ -126,19 +129,32 @@ impl Fast {
         models: &[KernelModel],
         input: &KernelInput,
     ) -> A {
-        if let Some(reason) = request_refusal(params, input) {
-            return A::new(refuse(params, input, reason), DecisionTrace::default());
-        }
         match &self.layout {
-            Layout::Block(block) if OneBlock::fits(input) => {
-                self.machine.run(InBlock { block, input, answer: PhantomData })
+            Layout::Block(block) if block.takes(input) => {
+                self.machine.run(InBlock::<_, false> { block, input, answer: PhantomData })
             }
-            _ => self.decide_by_scan(params, models, input),
+            Layout::Few(block) if block.takes(input) => {
+                self.machine.run(InBlock::<_, true> { block, input, answer: PhantomData })
+            }
+            _ => self.decide_otherwise(params, models, input),
         }
     }
 
-    /// Out of line, so that its size costs small catalogs nothing.
+    /// Decides a request that is refused outright, or by scan. Out of line, so that its size costs small catalogs nothing.
     #[inline(never)]
+    fn decide_otherwise<A: Answer>(
+        &self,
+        params: &PolicyParams,
+        models: &[KernelModel],
+        input: &KernelInput,
+    ) -> A {
+        match request_refusal(params, input) {
+            Some(reason) => A::new(refuse(params, input, reason), DecisionTrace::default()),
+            None => self.decide_by_scan(params, models, input),
+        }
+    }
+
+    #[inline(always)]
     fn decide_by_scan<A: Answer>(
         &self,
         params: &PolicyParams,
@@ -159,7 +175,12 @@ impl Fast {
     ) {
         match &self.layout {
             Layout::Block(block) => {
-                self.machine.run(EachInBlock { block, params, models, inputs, decisions });
+                let each = EachInBlock::<false> { block, params, models, inputs, decisions };
+                self.machine.run(each);
+            }
+            Layout::Few(block) => {
+                let each = EachInBlock::<true> { block, params, models, inputs, decisions };
+                self.machine.run(each);
             }
             _ => self.machine.run(EachInScan { fast: self, params, models, inputs, decisions }),
         }
@@ -179,7 +200,7 @@ impl Fast {
         }
         let (summary, arithmetic) = (&self.summary, Arithmetic::new(params, input));
         match &self.layout {
-            Layout::Rows | Layout::Block(..) => by_row(params, input, models),
+            Layout::Rows | Layout::Block(..) | Layout::Few(..) => by_row(params, input, models),
             Layout::Small(scale, blocks) => {
                 let mut scan = Scan::new(lanes, arithmetic, summary, scale, models);
                 scan.small::<A>(blocks);
@@ -287,18 +308,18 @@ impl<L: Lanes, W: Work> pulp::NullaryFnOnce for Vectorized<L, W> {
 }
 
 /// One request to a catalog of one block. It holds references alone, because what it holds is copied on the way in.
-struct InBlock<'a, A> {
+struct InBlock<'a, A, const FEW: bool> {
     block: &'a OneBlock,
     input: &'a KernelInput,
     answer: PhantomData<A>,
 }
 
-impl<A: Answer> Work for InBlock<'_, A> {
+impl<A: Answer, const FEW: bool> Work for InBlock<'_, A, FEW> {
     type Output = A;
 
     #[inline(always)]
     fn on<L: Lanes>(self, lanes: L) -> A {
-        self.block.decide(lanes, self.input)
+        self.block.decide::<L, A, FEW>(lanes, self.input)
     }
 }
 
@@ -321,7 +342,7 @@ impl<A: Answer> Work for InScan<'_, A> {
 }
 
 /// Many requests to a catalog of one block.
-struct EachInBlock<'a> {
+struct EachInBlock<'a, const FEW: bool> {
     block: &'a OneBlock,
     params: &'a PolicyParams,
     models: &'a [KernelModel],
@@ -329,7 +350,7 @@ struct EachInBlock<'a> {
     decisions: &'a mut [KernelDecision],
 }
 
-impl Work for EachInBlock<'_> {
+impl<const FEW: bool> Work for EachInBlock<'_, FEW> {
     type Output = ();
 
     #[inline(always)]
@@ -337,10 +358,10 @@ impl Work for EachInBlock<'_> {
         let Self { block, params, models, inputs, decisions } = self;
         // Written where it belongs by each arm: the value of a match would be put together elsewhere and copied.
         for (input, decision) in inputs.iter().zip(decisions) {
-            if let Some(reason) = request_refusal(params, input) {
+            if block.takes(input) {
+                *decision = block.decide::<L, KernelDecision, FEW>(lanes, input);
+            } else if let Some(reason) = request_refusal(params, input) {
                 *decision = refuse(params, input, reason);
-            } else if OneBlock::fits(input) {
-                *decision = block.decide(lanes, input);
             } else {
                 *decision = by_row(params, input, models);
             }

@@ -1,12 +1,13 @@
 //! A catalog of one block, in one pass. How many models come how far cannot be predicted, so little here branches
-//! on it: the two that lead by the estimate are computed even where one is nobody, and those of whom it leaves a doubt
-//! two at a time, whether they pass or not. What refused the others is counted for a rejection and a trace.
+//! on it: the two that lead by the estimate are computed even where they are nobody, and whether those pass of whom it
+//! leaves a doubt, two at a time. What refused the others is counted for a rejection and a trace.
 
 use alloc::boxed::Box;
 use core::array::from_fn;
+use core::iter::successors;
 
 use super::bounds::Bounds;
-use super::columns::{Block, Summary, block, enabled};
+use super::columns::{BLOCK, BPS_WIDTH, Block, Summary, block, enabled};
 use super::estimate::{Estimate, FixedTerms, PolicyScale, SPREAD, Scale, Verdicts};
 use super::lanes::{Lanes, Leader, halves};
 use super::planes::turned;
@@ -22,30 +23,57 @@ use crate::{KernelInput, KernelModel, PolicyParams, RejectionHistogram};
 pub(super) struct OneBlock {
     rows: [Row; Leader::MODELS],
     numbers: Block,
+    latencies_ms: [u32; BLOCK],
     enabled: u32,
     evaluated: u16,
-    /// Models that have each capability; all of them have the one that is none.
     capabilities: Planes,
     regions: Planes,
     scale: PolicyScale,
     params: PolicyParams,
     summary: Summary,
+    acceptable: Acceptable,
 }
 
-/// Models that have each bit of a 64-bit set, and those of a set that has none.
-pub(super) type Planes = [u32; 65];
+/// The basis points of a request that the policy does not refuse outright, as far as they have no more bits than the
+/// columns and [`Narrow`] take.
+#[derive(Debug)]
+struct Acceptable {
+    /// All below this.
+    risk: u16,
+    least_confidence: u16,
+    /// So many from there on.
+    confidences: u16,
+}
 
-/// A model as exact arithmetic and the ranking want it, half a cache line.
+impl Acceptable {
+    const fn new(params: &PolicyParams) -> Self {
+        const ALL: u16 = 1 << BPS_WIDTH;
+        let PolicyParams { hard_risk_limit_bps, minimum_confidence_bps, .. } = *params;
+        Self {
+            risk: if hard_risk_limit_bps < ALL { hard_risk_limit_bps } else { ALL },
+            least_confidence: minimum_confidence_bps,
+            confidences: ALL.saturating_sub(minimum_confidence_bps),
+        }
+    }
+}
+
+/// Models that have each bit of a 64-bit set, by its place from either end: a set's lowest and its highest bit are all
+/// there is to most, and are found side by side. The last of either are of a set that has none: all models.
+#[derive(Debug)]
+pub(super) struct Planes {
+    by_zeros_below: [u32; 65],
+    by_zeros_above: [u32; 65],
+}
+
+/// A model as exact arithmetic and the ranking want it.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(32))]
 struct Row {
     terms: NarrowModel,
     seat: Seat,
 }
 
-/// Catalogs up to this size are computed exactly without an estimate: it takes as long as two models do, and leaves as
-/// many to be computed.
-const FEW: u16 = 4;
+/// Catalogs up to this size are computed exactly without an estimate, which would leave as many to be computed.
+pub(super) const FEW: usize = 4;
 
 /// Who passes the last two gates, and the best two of them.
 #[derive(Clone, Copy)]
@@ -75,34 +103,49 @@ impl OneBlock {
             Some(model) => {
                 Row { terms: NarrowModel::new(params, model), seat: Seat::new(index, model) }
             }
-            None => Row { terms: NarrowModel::default(), seat: Seat::EMPTY },
+            None => Row { terms: NarrowModel::nobody(index), seat: Seat::EMPTY },
         };
         Box::new(Self {
             rows: from_fn(row),
             numbers: block::<L>(models, &summary.widths),
+            latencies_ms: from_fn(|index| {
+                models.get(index).map_or(0, |model| model.p95_latency_ms)
+            }),
             enabled: enabled(models),
             evaluated: saturate(models.len()),
-            capabilities: planes(models, u32::MAX, |model| model.capabilities),
-            regions: planes(models, 0, |model| model.region_mask),
+            capabilities: Planes::new(models, |model| model.capabilities),
+            regions: Planes::new(models, |model| model.region_mask),
             scale,
             params: *params,
             summary: *summary,
+            acceptable: Acceptable::new(params),
         })
     }
 
-    /// Whether a request is one for this arithmetic.
+    /// Whether a request is one for this arithmetic and is not refused outright, in one test of each field.
     #[inline(always)]
-    pub(super) const fn fits(input: &KernelInput) -> bool {
-        Narrow::fits(input) && Scale::fits(input)
+    pub(super) fn takes(&self, input: &KernelInput) -> bool {
+        let Acceptable { risk, least_confidence, confidences } = self.acceptable;
+        input.risk_bps < risk
+            && input.confidence_bps.wrapping_sub(least_confidence) < confidences
+            && input.minimum_quality_bps >> BPS_WIDTH == 0
+            && Narrow::fits(input.business_value_microunits)
     }
 
-    /// Decides a request that [`OneBlock::fits`] and that nothing refuses outright.
+    /// Decides a request that [`OneBlock::takes`]; `FEW` says whether they are, so that neither way is in the other's.
     #[inline(always)]
-    pub(super) fn decide<L: Lanes, A: Answer>(&self, lanes: L, input: &KernelInput) -> A {
+    pub(super) fn decide<L: Lanes, A: Answer, const FEW: bool>(
+        &self,
+        lanes: L,
+        input: &KernelInput,
+    ) -> A {
         let exact = Narrow::new(&self.params, input);
         let refused = self.refused(lanes, input);
-        let alive = refused.iter().fold(self.enabled, |alive, refused| alive & !refused);
-        let found = if self.evaluated <= FEW {
+        let alive = self.enabled & !refused.iter().fold(0, |all, refused| all | refused);
+        // Known long before what anybody is worth.
+        let found = if alive == 0 {
+            (Found { ranking: Ranking::new(), eligible: 0 }, 0)
+        } else if FEW {
             self.all_exactly::<A>(&exact, input, alive)
         } else {
             self.by_estimate::<L, A>(lanes, &exact, input, alive)
@@ -160,19 +203,23 @@ impl OneBlock {
         let mut found = Found { ranking: Ranking::new(), eligible: !short };
         if possible != 0 {
             let [first, second] = lanes.leaders(estimate.margins, slack);
-            let leaders = [first, second].map(|leader| self.candidate(exact, leader.model()));
+            let leaders =
+                [self.candidate(exact, first.model()), self.candidate(exact, second.model())];
             found.ranking = Ranking::of_two(leaders);
+            // Signed: who is not above this is surely worth less than the second.
+            let bar = scale.in_units(found.ranking.second_utility()).wrapping_sub(spread);
+            let close =
+                lanes.above(estimate.margins, lanes.splat(bar)) & !(first.bit() | second.bit());
+            // Known long before it is asked, so that a processor that expected otherwise has the least to take back.
             let mut doubtful = possible & short;
             while doubtful != 0 {
                 let (one, rest) = lowest_one(doubtful);
                 let (other, rest) = lowest_one(rest);
-                found = found.and(&self.pair(exact, input, doubtful, [one, other]));
+                found.eligible |= self.passing(exact, input, one).1;
+                found.eligible |= self.passing(exact, input, other).1;
                 doubtful = rest;
             }
-            // Signed: who is not above this is surely worth less than the second.
-            let bar = scale.in_units(found.ranking.second_utility()).wrapping_sub(spread);
-            let close = lanes.above(estimate.margins, lanes.splat(bar)) & !short;
-            for index in ones(close & !(first.bit() | second.bit())) {
+            for index in ones(close & found.eligible) {
                 found.ranking.consider(self.candidate(exact, index));
             }
         }
@@ -184,27 +231,36 @@ impl OneBlock {
         (found, alive & over_budget | near)
     }
 
-    /// Two models exactly and without a branch, because whether they pass is anybody's guess. Who is not one of `models`
-    /// does not.
+    /// Two of `models`, or one and nobody, exactly.
     #[inline(always)]
-    fn pair(&self, exact: &Narrow, input: &KernelInput, models: u32, pair: [usize; 2]) -> Found {
-        let mut eligible = 0;
-        let candidates = pair.map(|index| {
-            let candidate = self.candidate(exact, index);
-            let is_one = bit(index) & models != 0;
-            let passes = candidate.is_within(input.budget_limit_microunits) & is_one;
-            eligible |= halves(u64::from(passes) << (index % Leader::MODELS))[0];
-            candidate.or_behind(passes)
-        });
+    fn pair(&self, exact: &Narrow, input: &KernelInput, models: u32, [a, b]: [usize; 2]) -> Found {
+        let ((a, passes), (b, other_passes)) =
+            (self.passing(exact, input, a), self.passing(exact, input, b));
+        let eligible = (passes | other_passes) & models;
+        let candidates =
+            [a.or_behind(passes & models != 0), b.or_behind(other_passes & models != 0)];
         Found { ranking: Ranking::of_two(candidates), eligible }
+    }
+
+    /// A model exactly, and its bit if it passes the last two gates, without a branch, because that is anybody's guess.
+    /// Nobody does.
+    #[inline(always)]
+    fn passing(&self, exact: &Narrow, input: &KernelInput, index: usize) -> (Candidate, u32) {
+        let candidate = self.candidate(exact, index);
+        let passes = candidate.is_within(input.budget_limit_microunits);
+        let [bit, _] = halves(u64::from(passes) << (index % Leader::MODELS));
+        (candidate, bit)
     }
 
     /// Those of `models` that cost more than the budget.
     #[inline(always)]
     fn over_budget(&self, models: u32, exact: &Narrow, input: &KernelInput) -> u32 {
-        let over =
-            |index: &usize| exact.cost(&self.row(*index).terms) > input.budget_limit_microunits;
-        ones(models).filter(over).fold(0, |models, index| models | 1 << index)
+        let mut over_budget = 0;
+        for index in ones(models) {
+            let over = exact.cost(&self.row(index).terms) > input.budget_limit_microunits;
+            over_budget |= u32::from(over) << index;
+        }
+        over_budget
     }
 
     /// Each model under the first gate that refused it.
@@ -233,14 +289,14 @@ impl OneBlock {
     /// What each gate on one field refuses, in the order of the rules.
     #[inline(always)]
     fn refused<L: Lanes>(&self, lanes: L, input: &KernelInput) -> [u32; 6] {
-        let Self { numbers, capabilities, regions, .. } = self;
+        let Self { numbers, latencies_ms, capabilities, regions, .. } = self;
         let bounds = Bounds::new(input, &self.summary);
-        let latency_ms = |index: usize| self.row(index).terms.latency;
+        let latency_ms = |index: usize| latencies_ms.get(index).copied().unwrap_or(0);
         let allowed = input.allowed_provider_mask;
         let [quality, latency, provider, risk_ceiling] =
             bounds.refused(lanes, numbers, allowed, latency_ms);
-        let capability = !all_of(capabilities, input.required_capabilities);
-        let region = !any_of(regions, input.required_region_mask);
+        let capability = !capabilities.all_of(input.required_capabilities);
+        let region = !regions.any_of(input.required_region_mask);
         [quality, latency, capability, provider, region, risk_ceiling]
     }
 
@@ -259,13 +315,6 @@ impl OneBlock {
     }
 }
 
-/// The bit of a model, none of nobody.
-#[inline(always)]
-fn bit(index: usize) -> u32 {
-    let [bit, _] = halves(1 << (index % Leader::MODELS));
-    bit
-}
-
 /// The position of the lowest bit, nobody's if there is none, and the other bits.
 #[inline(always)]
 const fn lowest_one(bits: u32) -> (usize, u32) {
@@ -279,48 +328,59 @@ const fn count(models: u32) -> u16 {
     models.count_ones() as u16
 }
 
-pub(super) fn planes(
-    models: &[KernelModel],
-    of_none: u32,
-    set: impl Fn(&KernelModel) -> u64,
-) -> Planes {
-    let mut planes = [of_none; 65];
-    for (plane, row) in planes.iter_mut().zip(turned(models, set)) {
-        [*plane, _] = halves(row);
+impl Planes {
+    pub(super) fn new(models: &[KernelModel], set: impl Fn(&KernelModel) -> u64) -> Self {
+        let mut planes = [u32::MAX; 65];
+        for (plane, row) in planes.iter_mut().zip(turned(models, set)) {
+            [*plane, _] = halves(row);
+        }
+        let mut reversed = planes;
+        let [bits @ .., _] = &mut reversed;
+        bits.reverse();
+        Self { by_zeros_below: planes, by_zeros_above: reversed }
     }
-    planes
+
+    /// Models with every bit of `set`.
+    #[inline(always)]
+    pub(super) fn all_of(&self, set: u64) -> u32 {
+        let all = self.lowest(set) & self.highest(set);
+        if has_more_than_two(set) {
+            self.each_of(set).fold(all, |all, plane| all & plane)
+        } else {
+            all
+        }
+    }
+
+    /// Models with any bit of `set`, all if it has none.
+    #[inline(always)]
+    pub(super) fn any_of(&self, set: u64) -> u32 {
+        let any = self.lowest(set) | self.highest(set);
+        if has_more_than_two(set) {
+            self.each_of(set).fold(any, |any, plane| any | plane)
+        } else {
+            any
+        }
+    }
+
+    #[inline(always)]
+    fn lowest(&self, set: u64) -> u32 {
+        self.by_zeros_below.get(set.trailing_zeros() as usize).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn highest(&self, set: u64) -> u32 {
+        self.by_zeros_above.get(set.leading_zeros() as usize).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn each_of(&self, set: u64) -> impl Iterator<Item = u32> {
+        let step = |rest: &u64| Some(rest & rest.wrapping_sub(1)).filter(|rest| *rest != 0);
+        successors(Some(set), step).map(|rest| self.lowest(rest))
+    }
 }
 
-/// Models with every bit of `set`. More than two take a loop.
 #[inline(always)]
-pub(super) fn all_of(planes: &Planes, set: u64) -> u32 {
-    let (first, rest) = lowest(planes, set);
-    let (second, mut rest) = lowest(planes, rest);
-    let mut all = first & second;
-    while rest != 0 {
-        let (next, others) = lowest(planes, rest);
-        (all, rest) = (all & next, others);
-    }
-    all
-}
-
-/// Models with any bit of `set`, all if it has none.
-#[inline(always)]
-pub(super) fn any_of(planes: &Planes, set: u64) -> u32 {
-    let (first, rest) = lowest(planes, set);
-    let (second, mut rest) = lowest(planes, rest);
-    let anyone = if set == 0 { u32::MAX } else { 0 };
-    let mut any = first | second | anyone;
-    while rest != 0 {
-        let (next, others) = lowest(planes, rest);
-        (any, rest) = (any | next, others);
-    }
-    any
-}
-
-/// The plane of the lowest bit of a set, or that of none, and the set of the others.
-#[inline(always)]
-fn lowest(planes: &Planes, set: u64) -> (u32, u64) {
-    let plane = planes.get(set.trailing_zeros() as usize).copied().unwrap_or(0);
-    (plane, set & set.wrapping_sub(1))
+const fn has_more_than_two(set: u64) -> bool {
+    let rest = set & set.wrapping_sub(1);
+    rest & rest.wrapping_sub(1) != 0
 }

@@ -1,6 +1,6 @@
 //! What the columns are compared with, and the one gate for which a column may not be enough.
 
-use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Summary, top_bits};
+use super::columns::{Block, COLUMN_BITS, Summary, bps_bits, top_bits};
 use super::lanes::Lanes;
 use super::scan::ones;
 use crate::KernelInput;
@@ -21,12 +21,13 @@ impl Bounds {
     #[inline(always)]
     pub(crate) fn new(input: &KernelInput, summary: &Summary) -> Self {
         let unlimited = input.max_p95_latency_ms == 0;
-        let limit_ms = if unlimited { u32::MAX } else { input.max_p95_latency_ms };
-        let limit_ms = limit_ms.min(summary.highest_latency);
+        // Below every limit there is one, and below none all that there are.
+        let below = input.max_p95_latency_ms.wrapping_sub(1).min(summary.below_highest_latency);
+        let limit_ms = below.wrapping_add(1);
         Self {
-            minimum_quality: top_bits(input.minimum_quality_bps.into(), BPS_WIDTH),
+            minimum_quality: bps_bits(input.minimum_quality_bps),
             max_latency: top_bits(limit_ms.into(), summary.widths.latency),
-            risk: top_bits(input.risk_bps.into(), BPS_WIDTH),
+            risk: bps_bits(input.risk_bps),
             limit_ms,
             latency_is_whole: unlimited || summary.widths.latency <= COLUMN_BITS,
         }

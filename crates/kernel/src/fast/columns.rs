@@ -90,6 +90,8 @@ pub(crate) struct Summary {
     pub(crate) lowest_risk_ceiling: u16,
     pub(crate) highest_risk_ceiling: u16,
     pub(crate) highest_latency: u32,
+    /// A millisecond less, if there is one.
+    pub(crate) below_highest_latency: u32,
     /// Capabilities that every model has.
     pub(crate) common_capabilities: u64,
     /// Regions that every model serves.
@@ -110,6 +112,7 @@ impl Summary {
             lowest_risk_ceiling: u16::MAX,
             highest_risk_ceiling: 0,
             highest_latency: 0,
+            below_highest_latency: 0,
             common_capabilities: u64::MAX,
             common_regions: u64::MAX,
             regions: 0,
@@ -130,6 +133,7 @@ impl Summary {
             input_price |= model.input_cost_microunits_per_million_tokens;
             output_price |= model.output_cost_microunits_per_million_tokens;
         }
+        summary.below_highest_latency = summary.highest_latency.saturating_sub(1);
         summary.widths = Widths {
             latency: width(summary.highest_latency.into()),
             input_price: width(input_price),
@@ -164,6 +168,12 @@ const fn width(value: u64) -> u32 {
 #[inline(always)]
 pub(crate) const fn top_bits(value: u64, width: u32) -> u16 {
     (value.wrapping_shl(u64::BITS.wrapping_sub(width)) >> (u64::BITS - COLUMN_BITS)) as u16
+}
+
+/// As [`top_bits`], of basis points that have no more than [`BPS_WIDTH`].
+#[inline(always)]
+pub(crate) const fn bps_bits(bps: u16) -> u16 {
+    bps << (COLUMN_BITS - BPS_WIDTH)
 }
 
 /// A small catalog, in order.

@@ -25,6 +25,7 @@ const COST_SLACK: i8 = 5;
 /// penalty loses less than a unit, and whole microunits are three roundings: together 8 where a unit is two
 /// microunits, less where it is more. Where it is one, risk and latency penalty are exact.
 const BELOW: i8 = 8;
+const EXCESS: u16 = BELOW.unsigned_abs() as u16;
 /// `utility < estimate + ABOVE`: the gain is larger by less than 1.5, as no column of quality loses a bit; three
 /// losses are smaller by ½ each.
 const ABOVE: i8 = 3;
@@ -60,6 +61,8 @@ pub(crate) struct PolicyScale {
     input_price: u32,
     output_price: u32,
     latency: u64,
+    /// What is at least as wide as the multiplier for latency and as a unit of one microunit.
+    least: u64,
 }
 
 impl PolicyScale {
@@ -68,10 +71,12 @@ impl PolicyScale {
         let penalty = params.latency_penalty_microunits_per_ms;
         let latency_bits = SHARE_BITS + widths.latency - COLUMN_BITS;
         let price = |width: u32| (PRICE_ROOM + COLUMN_BITS).checked_sub(width);
+        let latency = (penalty.leading_zeros() >= latency_bits).then(|| penalty << latency_bits)?;
         Some(Self {
             input_price: price(widths.input_price)?,
             output_price: price(widths.output_price)?,
-            latency: (penalty.leading_zeros() >= latency_bits).then(|| penalty << latency_bits)?,
+            latency,
+            least: latency | 1 << (SHARE_BITS - 1),
         })
     }
 }
@@ -126,12 +131,11 @@ impl Scale {
         let output_price = price(input.output_tokens, policy.output_price);
         let quality = high_half(u128::from(terms.worth) * u128::from(PER_BPS_SQUARED));
         // The unit in which the largest of them takes 15 bits, and at least a microunit.
-        let largest = quality | input_price | output_price | policy.latency;
-        let unit = (u64::BITS - SHARE_BITS).saturating_sub(largest.leading_zeros());
+        let largest = input_price | output_price | policy.least | quality;
+        let unit = (u64::BITS - SHARE_BITS).wrapping_sub(largest.leading_zeros());
         #[expect(clippy::cast_possible_truncation, reason = "15 bits are left of the largest")]
         let multiplier = |amount: u64| amount.wrapping_shr(unit) as u16;
-        let units = |amount: u64| in_units(amount, unit);
-        let budget = units(input.budget_limit_microunits);
+        let budget = in_units(input.budget_limit_microunits, unit, FULL);
         // Nothing costs more than all there is.
         let unlimited = input.budget_limit_microunits == u64::MAX;
         Self {
@@ -141,7 +145,7 @@ impl Scale {
             output_price: multiplier(output_price),
             latency: multiplier(policy.latency),
             // Who loses all there is has no margin, so that saturation does no harm.
-            deduction: (units(terms.risk_penalty) + u16::from(BELOW.unsigned_abs())).min(FULL),
+            deduction: in_units(terms.risk_penalty, unit, FULL - EXCESS) + EXCESS,
             safe_budget: if unlimited {
                 FULL
             } else {
@@ -153,15 +157,15 @@ impl Scale {
     /// A positive utility in whole units.
     #[inline(always)]
     pub(crate) fn in_units(&self, utility_microunits: i64) -> u16 {
-        in_units(utility_microunits.unsigned_abs(), self.unit)
+        in_units(utility_microunits.cast_unsigned(), self.unit, FULL)
     }
 }
 
-/// Whole units, or as many as a column can tell apart.
+/// Whole units, or as many as there may be.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "15 bits are left")]
-fn in_units(microunits: u64, unit: u32) -> u16 {
-    microunits.wrapping_shr(unit).min(u64::from(FULL)) as u16
+fn in_units(microunits: u64, unit: u32, most: u16) -> u16 {
+    microunits.wrapping_shr(unit).min(u64::from(most)) as u16
 }
 
 const fn high_half(product: u128) -> u64 {

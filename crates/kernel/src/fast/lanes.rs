@@ -34,22 +34,23 @@ impl Providers {
 }
 
 /// One of the largest numbers of a block and whose it is, in one number, of which the largest's is the smallest: the
-/// complement of the upper ten of its 15 bits, and six bits for the model.
+/// complement of the upper ten of its 15 bits, and six bits for the model. Those of nobody are the largest, and no two
+/// are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Leader(u16);
 
 impl Leader {
     /// The bits of the number.
     const STEPS: u16 = !63;
-    /// Models that can be told apart, more than a block has.
+    /// Models that can be told apart, twice as many as a block has: the others are nobody.
     pub(crate) const MODELS: usize = 64;
-    /// The model where there is none: all bits are ones.
-    pub(crate) const NOBODY: usize = Self::MODELS - 1;
+    /// The bits of nobody, beside those of the place that nobody is in.
+    const NOBODY: u16 = !31;
 
-    /// The model, or [`Leader::NOBODY`].
+    /// The model, or somebody beyond the block.
     #[inline(always)]
     pub(crate) fn model(self) -> usize {
-        usize::from(self.0) & Self::NOBODY
+        usize::from(self.0) % Self::MODELS
     }
 
     /// The model's bit, if it is one.

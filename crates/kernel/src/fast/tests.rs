@@ -155,9 +155,9 @@ proptest! {
         let mut words = Words(seed);
         let models = words.case(size).models;
         let set = (0..bits).fold(0, |set, _| set | 1_u64 << words.below(64));
-        let offered = block::planes(&models, u32::MAX, |model| model.capabilities);
-        let served = block::planes(&models, 0, |model| model.region_mask);
-        let (all, any) = (block::all_of(&offered, set), block::any_of(&served, set));
+        let offered = block::Planes::new(&models, |model| model.capabilities);
+        let served = block::Planes::new(&models, |model| model.region_mask);
+        let (all, any) = (offered.all_of(set), served.any_of(set));
         for (index, model) in models.iter().enumerate() {
             prop_assert_eq!(all >> index & 1 == 1, model.capabilities & set == set);
             prop_assert_eq!(any >> index & 1 == 1, set == 0 || model.region_mask & set != 0);
@@ -299,6 +299,36 @@ fn a_margin_of_nothing_is_enough() {
                 model.output_cost_microunits_per_million_tokens = cost;
             }
             check(&dearer);
+        }
+    }
+}
+
+/// What a block takes is what its arithmetic holds and the policy does not refuse, up to every limit.
+#[test]
+fn a_block_takes_what_it_can_decide() {
+    const BPS: [u16; 9] = [0, 1, 5_499, 5_500, 9_599, 9_600, (1 << 14) - 1, 1 << 14, u16::MAX];
+    let mut case = close(&mut Words(1), 5);
+    for (limit, least) in [(9_600, 5_500), (u16::MAX, 0), (0, u16::MAX), (1 << 14, 1 << 14)] {
+        case.params.hard_risk_limit_bps = limit;
+        case.params.minimum_confidence_bps = least;
+        let summary = Summary::of(&case.models);
+        let scale = PolicyScale::new(&case.params, &summary.widths).unwrap();
+        let block = OneBlock::new::<Portable>(&case.params, &case.models, &summary, scale);
+        for (risk, confidence) in BPS.into_iter().flat_map(|risk| BPS.map(|other| (risk, other))) {
+            for quality in [0, (1 << 14) - 1, 1 << 14] {
+                for value in [i64::MIN, -1, 0, (1 << 36) - 1, 1 << 36] {
+                    let input = KernelInput {
+                        risk_bps: risk,
+                        confidence_bps: confidence,
+                        minimum_quality_bps: quality,
+                        business_value_microunits: value,
+                        ..case.input
+                    };
+                    let fits = (risk | confidence | quality) >> 14 == 0 && Narrow::fits(value);
+                    let taken = fits && request_refusal(&case.params, &input).is_none();
+                    assert_eq!(block.takes(&input), taken, "{risk} {confidence} {quality} {value}");
+                }
+            }
         }
     }
 }

@@ -66,11 +66,12 @@ fn keys(lanes: V3, numbers: __m256i, slack: __m256i, models: __m256i) -> __m256i
     let doubled = lanes.avx2._mm256_add_epi16(numbers, numbers);
     let steps = lanes.avx2._mm256_andnot_si256(doubled, cast([Leader::STEPS; 16]));
     let nobody = lanes.avx2._mm256_cmpgt_epi16(cast([1_u16; 16]), slack);
+    let nobody = lanes.avx2._mm256_and_si256(nobody, cast([Leader::NOBODY; 16]));
     lanes.avx2._mm256_or_si256(lanes.avx2._mm256_or_si256(steps, models), nobody)
 }
 
 /// The two smallest. Lanes are folded in pairs of smallest and next, to eight; then an instruction finds the smallest of
-/// all, and where that was, its lane's next comes up. No two are equal, but for those of nobody.
+/// all, and another that of all others. No two are equal.
 #[inline(always)]
 pub(super) fn two_least(lanes: V3, [a, b]: [__m256i; 2]) -> [Leader; 2] {
     let [c, d]: [__m128i; 2] = cast(lanes.avx2._mm256_min_epu16(a, b));
@@ -79,10 +80,13 @@ pub(super) fn two_least(lanes: V3, [a, b]: [__m256i; 2]) -> [Leader; 2] {
     let least = sse4_1._mm_min_epu16(c, d);
     let next = sse4_1._mm_min_epu16(sse4_1._mm_max_epu16(c, d), sse4_1._mm_min_epu16(e, f));
     let first = sse4_1._mm_minpos_epu16(least);
-    let here = sse2._mm_cmpeq_epi16(least, lanes.avx2._mm_broadcastw_epi16(first));
-    let second = sse4_1._mm_minpos_epu16(sse4_1._mm_blendv_epi8(least, next, here));
-    let ([first, ..], [second, ..]): ([u16; 8], [u16; 8]) = (cast(first), cast(second));
-    [Leader(first), Leader(second)]
+    // How much further from the first than 1: itself is the furthest then.
+    let from = sse2._mm_add_epi16(lanes.avx2._mm_broadcastw_epi16(first), cast([1_u16; 8]));
+    let further =
+        sse4_1._mm_min_epu16(sse2._mm_sub_epi16(least, from), sse2._mm_sub_epi16(next, from));
+    let second = sse4_1._mm_minpos_epu16(further);
+    let ([first, ..], [further, ..]): ([u16; 8], [u16; 8]) = (cast(first), cast(second));
+    [Leader(first), Leader(first.wrapping_add(further).wrapping_add(1))]
 }
 
 impl Lanes for V3 {

@@ -15,6 +15,20 @@ const MODELS: Column = [
     26, 27, 28, 29, 30, 31,
 ];
 
+/// Nobody's [`Leader`] in each place.
+const NOBODY: Column = {
+    let mut keys = MODELS;
+    let mut place = 0;
+    while place < keys.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            keys[place] |= Leader::NOBODY;
+        }
+        place += 1;
+    }
+    keys
+};
+
 impl Lanes for V4 {
     type Numbers = __m512i;
 
@@ -89,7 +103,7 @@ impl Lanes for V4 {
         let steps = avx512._mm512_andnot_si512(doubled, cast([Leader::STEPS; 32]));
         let keys = avx512._mm512_or_si512(steps, cast(MODELS));
         let nobody = lanes._mm512_cmpgt_epi16_mask(cast([1_u16; 32]), slack);
-        let keys = lanes._mm512_mask_mov_epi16(keys, nobody, cast([u16::MAX; 32]));
+        let keys = lanes._mm512_mask_mov_epi16(keys, nobody, cast(NOBODY));
         two_least(*self, cast(keys))
     }
 

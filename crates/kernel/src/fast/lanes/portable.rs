@@ -94,7 +94,7 @@ impl Lanes for Portable {
             let key = if slack.cast_signed() > 0 {
                 !(number << 1) & Leader::STEPS | model
             } else {
-                u16::MAX
+                Leader::NOBODY | model
             };
             let [first, second] = two_least;
             two_least = [first.min(key), second.min(first.max(key))];
