@@ -111,7 +111,8 @@ pub(crate) struct NarrowModel {
     input_price: u64,
     output_price: u64,
     /// `quality_bps × 2^77 / 10^8`, rounded up: times worth it exceeds the gain by less than `2^50 / 2^77`, which is less
-    /// than the `10^-8` that a whole number is short of at least. So both are rounded down to the same number.
+    /// than the `10^-8` that a gain between two whole numbers is below the upper at least. So both are rounded down to the
+    /// same number.
     quality: u64,
 }
 
@@ -383,6 +384,27 @@ mod tests {
                 let terms = Arithmetic::new(&PARAMS, &input).terms(&model, cost);
                 assert_eq!(narrow.utility(&narrow_model, cost), terms.utility_microunits);
             }
+        }
+    }
+
+    /// Gains as much below a whole number as can be, of the largest worths that there are: with a quality divided to half
+    /// the precision each would be a microunit more.
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn gains_are_rounded_down_up_to_the_largest_worth() {
+        for (quality_bps, value) in
+            [(9_997, 68_632_433_349), (9_993, 68_660_145_721), (9_971, 68_646_077_243)]
+        {
+            let input = KernelInput {
+                business_value_microunits: value,
+                confidence_bps: (1 << 14) - 1,
+                ..INPUT
+            };
+            let model = KernelModel { quality_bps, ..MODEL };
+            let narrow_model = NarrowModel::new(&PARAMS, &model);
+            let terms = Arithmetic::new(&PARAMS, &input).terms(&model, 0);
+            let utility = Narrow::new(&PARAMS, &input).utility(&narrow_model, 0);
+            assert_eq!(utility, terms.utility_microunits);
         }
     }
 

@@ -34,8 +34,8 @@ pub(super) struct OneBlock {
     acceptable: Acceptable,
 }
 
-/// The basis points of a request that the policy does not refuse outright, as far as they have no more bits than the
-/// columns and [`Narrow`] take.
+/// The basis points of a request that [`request_refusal`](crate::decide::request_refusal) does not refuse, as far as they
+/// have no more bits than the columns and [`Narrow`] take: the same rule, so that one comparison of a field asks for both.
 #[derive(Debug)]
 struct Acceptable {
     /// All below this.
@@ -226,7 +226,7 @@ impl OneBlock {
         if !(A::TRACED || found.eligible == 0) {
             return (found, 0);
         }
-        let Verdicts { over_budget, near_budget, .. } = estimate.verdicts(lanes);
+        let Verdicts { over_budget, near_budget } = estimate.verdicts(lanes);
         let near = self.over_budget(alive & near_budget & !over_budget, exact, input);
         (found, alive & over_budget | near)
     }

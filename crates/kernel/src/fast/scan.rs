@@ -48,7 +48,7 @@ struct Look<N> {
     refused: [u32; 4],
     /// May not be eligible, for want of budget or worth.
     short: u32,
-    /// Surely is not; for a trace, so that it is sure which of them it wants.
+    /// Surely is not; for a trace, where it is also sure for want of which.
     out: u32,
     over_budget: u32,
     above_bar: u32,
@@ -179,7 +179,7 @@ impl<'a, L: Lanes> Scan<'a, L> {
         }
         let near = eligible & above_bar;
         if near != Words::NONE {
-            // From memory: what is taken apart in registers is also put together there, and that a word at a time.
+            // Through memory, which changes no result: else the compiler takes word by word out of vector registers.
             self.compete(margins, black_box(&near), first);
         }
     }

@@ -303,6 +303,16 @@ fn a_margin_of_nothing_is_enough() {
     }
 }
 
+/// Where nobody can pay, the decision says so without a trace, too.
+#[test]
+fn a_budget_that_refuses_all_is_the_reason_in_every_layout() {
+    for (seed, size) in (0..8).flat_map(|seed| [1, 2, 3, 4, 5, 40, 300].map(|size| (seed, size))) {
+        let mut case = close(&mut Words(seed), size);
+        case.input.budget_limit_microunits = 0;
+        check(&case);
+    }
+}
+
 /// What a block takes is what its arithmetic holds and the policy does not refuse, up to every limit.
 #[test]
 fn a_block_takes_what_it_can_decide() {
