@@ -28,9 +28,9 @@ use progress::Progress;
 
 /// A buffer that grew beyond this for one group is not kept for the next.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
-/// How long a leader waits for others to chain, in parts of what the last sync took: in all, and after the last one chained,
-/// with nobody of the group before back yet and with all of them back.
-const GATHERING: [u32; 3] = [64, 32, 1];
+/// How long a leader waits after the last one chained, in parts of what the last sync took: with nobody of the group
+/// before back yet, and with all of them back.
+const PATIENCE: [u64; 2] = [32, 1];
 const PARTS: u32 = 64;
 
 /// Where an entry was chained.
@@ -71,6 +71,21 @@ pub(crate) struct GroupCommit {
 struct Last {
     entries: u64,
     time: Duration,
+}
+
+impl Last {
+    /// How long a group of so many entries waits for one more. Callers that were woken together come back together: the
+    /// more of them are missing, the longer it takes to give up, since a sync for a few costs the others one more.
+    fn patience(self, group: u64) -> Duration {
+        // One caller alone waits for nobody, also if its entry is written and has only to be synced.
+        if group.max(self.entries) <= 1 {
+            return Duration::ZERO;
+        }
+        let [without, with] = PATIENCE;
+        let missing = self.entries.saturating_sub(group);
+        let parts = without.saturating_mul(missing).checked_div(self.entries).unwrap_or(0);
+        self.time / PARTS * u32::try_from(parts.max(with)).unwrap_or(PARTS)
+    }
 }
 
 #[derive(Debug)]
@@ -185,10 +200,7 @@ impl GroupCommit {
     }
 
     /// Lets callers that are about to chain join the group, as long as it grows, but not for longer than a sync takes.
-    /// Callers that were woken together come back together: the more of them are missing, the longer it takes to give up,
-    /// since a sync for a few costs the others one more.
-    fn gather(&self, Last { entries, time }: Last) {
-        let [limit, without, with] = GATHERING;
+    fn gather(&self, last: Last) {
         let (start, mut chained) = (Instant::now(), self.progress.chained());
         let mut grown = start;
         loop {
@@ -198,14 +210,9 @@ impl GroupCommit {
             if chained > before {
                 grown = now;
             }
-            let group = chained - self.progress.written();
-            let missing = u64::from(without) * entries.saturating_sub(group) / entries.max(1);
-            let patience = u32::try_from(missing).unwrap_or(without).max(with);
-            let part = time / PARTS;
-            // Another round is nothing new to a model checker, and one caller alone is not to wait for anybody.
-            let alone = group == 1 && entries <= 1;
-            if cfg!(loom) || alone || now - grown >= part * patience || now - start >= part * limit
-            {
+            let patience = last.patience(chained - self.progress.written());
+            // Another round is nothing new to a model checker.
+            if cfg!(loom) || now - grown >= patience || now - start >= last.time {
                 break;
             }
         }
@@ -292,3 +299,6 @@ impl Drop for Lead<'_> {
         self.group.progress.end();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

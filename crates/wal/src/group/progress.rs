@@ -21,7 +21,7 @@ pub(super) struct Progress {
     ended: AtomicU64,
     /// Wakes threads.
     signal: Condvar,
-    /// Of tasks that wait.
+    /// Of tasks that wait. Threads look at `ended` under it before they sleep.
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -77,13 +77,12 @@ impl Progress {
 
     /// Takes the lead, if nobody has it.
     pub(super) fn claim(&self) -> bool {
-        !self.led.load(Ordering::Acquire) && !self.led.swap(true, Ordering::AcqRel)
+        self.led.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Gives the lead back, and wakes everybody who waits.
     pub(super) fn end(&self) {
-        // Not stored: loom would let a claim that failed come after that.
-        self.led.swap(false, Ordering::AcqRel);
+        self.led.store(false, Ordering::Release);
         let mut waiting = lock(&self.wakers);
         self.ended.fetch_add(1, Ordering::Release);
         let wakers = std::mem::take(&mut *waiting);
