@@ -66,24 +66,25 @@ pub(crate) struct GroupCommit {
     failure: OnceLock<String>,
 }
 
-/// What a group that was synced had and took.
+/// Who was woken when the last lead ended, itself included, and what the last sync took.
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    entries: u64,
+    callers: u64,
     time: Duration,
 }
 
 impl Last {
-    /// How long a group of so many entries waits for one more. Callers that were woken together come back together: the
-    /// more of them are missing, the longer it takes to give up, since a sync for a few costs the others one more.
+    /// How long a group of so many entries waits for one more. Callers that were woken together come back together, with an
+    /// entry at least: the more of them are missing, the longer it takes to give up, since a sync for a few costs the
+    /// others one more.
     fn patience(self, group: u64) -> Duration {
         // One caller alone waits for nobody, also if its entry is written and has only to be synced.
-        if group.max(self.entries) <= 1 {
+        if group.max(self.callers) <= 1 {
             return Duration::ZERO;
         }
         let [without, with] = PATIENCE;
-        let missing = self.entries.saturating_sub(group);
-        let parts = without.saturating_mul(missing).checked_div(self.entries).unwrap_or(0);
+        let missing = self.callers.saturating_sub(group);
+        let parts = without.saturating_mul(missing).checked_div(self.callers).unwrap_or(0);
         self.time / PARTS * u32::try_from(parts.max(with)).unwrap_or(PARTS)
     }
 }
@@ -98,8 +99,8 @@ struct State {
     pending: Vec<u8>,
     /// Kept for its capacity.
     spare: Vec<u8>,
-    /// The last group that was synced.
-    last: Last,
+    /// What the last sync took.
+    sync_time: Duration,
 }
 
 impl GroupCommit {
@@ -116,7 +117,7 @@ impl GroupCommit {
             durable: head,
             pending: Vec::new(),
             spare: Vec::new(),
-            last: Last { entries: 1, time: Duration::ZERO },
+            sync_time: Duration::ZERO,
         };
         let progress = Progress::new(head.sequence);
         let (state, output) = (Mutex::new(state), Sole::new(output));
@@ -177,7 +178,7 @@ impl GroupCommit {
                 return settled;
             }
             if self.progress.claim() {
-                Lead::new(self).take(goal)?;
+                Lead { group: self, caller: 1 }.take(goal)?;
             } else {
                 self.progress.sleep(ended);
             }
@@ -231,14 +232,11 @@ impl Drop for GroupCommit {
 /// The one caller at the file. Steps back when dropped.
 struct Lead<'a> {
     group: &'a GroupCommit,
+    /// 1 if it waits itself, 0 if it leads for a task that does.
+    caller: u64,
 }
 
-impl<'a> Lead<'a> {
-    /// The caller has taken the lead.
-    fn new(group: &'a GroupCommit) -> Self {
-        Self { group }
-    }
-
+impl Lead<'_> {
     fn take(self, goal: Goal) -> Result<(), WalError> {
         let group = self.group;
         // A group that ended before the lead was taken may have settled it.
@@ -247,8 +245,8 @@ impl<'a> Lead<'a> {
         }
         let sync = matches!(goal, Goal::Durable(_));
         if sync {
-            let last = lock(&group.state).last;
-            group.gather(last);
+            let time = lock(&group.state).sync_time;
+            group.gather(Last { callers: group.progress.woken(), time });
         }
         let mut state = lock(&group.state);
         let spare = std::mem::take(&mut state.spare);
@@ -271,7 +269,7 @@ impl<'a> Lead<'a> {
             Ok(Ok(())) => {
                 group.progress.write(head.sequence);
                 if sync {
-                    state.last = Last { entries, time: start.elapsed() };
+                    state.sync_time = start.elapsed();
                     state.durable = head;
                     group.progress.sync(head.sequence);
                 }
@@ -296,7 +294,7 @@ impl<'a> Lead<'a> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        self.group.progress.end();
+        self.group.progress.end(self.caller);
     }
 }
 

@@ -47,7 +47,7 @@ impl Claim {
     /// Takes a group to the file. What went wrong is kept for those who wait.
     pub(crate) fn lead(mut self) {
         if let Some(group) = self.group.take() {
-            let _ = Lead::new(&group).take(self.goal);
+            let _ = Lead { group: &group, caller: 0 }.take(self.goal);
         }
     }
 }
@@ -55,7 +55,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if let Some(group) = self.group.take() {
-            drop(Lead::new(&group));
+            drop(Lead { group: &group, caller: 0 });
         }
     }
 }

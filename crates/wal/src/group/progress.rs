@@ -21,8 +21,17 @@ pub(super) struct Progress {
     ended: AtomicU64,
     /// Wakes threads.
     signal: Condvar,
-    /// Of tasks that wait. Threads look at `ended` under it before they sleep.
-    wakers: Mutex<Vec<Waker>>,
+    /// Threads look at `ended` under it before they sleep.
+    waiting: Mutex<Waiting>,
+}
+
+/// Those who are woken when the lead under way ends, or the next.
+#[derive(Debug, Default)]
+struct Waiting {
+    threads: u64,
+    tasks: Vec<Waker>,
+    /// How many were woken last, whoever led included.
+    woken: u64,
 }
 
 impl Progress {
@@ -36,7 +45,7 @@ impl Progress {
             led: AtomicBool::new(false),
             ended: AtomicU64::new(0),
             signal: Condvar::new(),
-            wakers: Mutex::new(Vec::new()),
+            waiting: Mutex::new(Waiting::default()),
         }
     }
 
@@ -80,20 +89,29 @@ impl Progress {
         self.led.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives the lead back, and wakes everybody who waits.
-    pub(super) fn end(&self) {
+    /// How many were woken when the last lead ended.
+    pub(super) fn woken(&self) -> u64 {
+        lock(&self.waiting).woken
+    }
+
+    /// Gives the lead back, and wakes everybody who waits beside so many who led.
+    pub(super) fn end(&self, leaders: u64) {
         self.led.store(false, Ordering::Release);
-        let mut waiting = lock(&self.wakers);
+        let mut waiting = lock(&self.waiting);
         self.ended.fetch_add(1, Ordering::Release);
-        let wakers = std::mem::take(&mut *waiting);
+        let Waiting { threads, tasks, .. } = std::mem::take(&mut *waiting);
+        waiting.woken = leaders + threads + tasks.len() as u64;
         drop(waiting);
         self.signal.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        tasks.into_iter().for_each(Waker::wake);
     }
 
     /// Sleeps until more leads are over than `ended`, which was read before the lead was not to be had.
     pub(super) fn sleep(&self, ended: u64) {
-        let mut waiting = lock(&self.wakers);
+        let mut waiting = lock(&self.waiting);
+        if self.ended() == ended {
+            waiting.threads += 1;
+        }
         while self.ended() == ended {
             waiting = wait(&self.signal, waiting);
         }
@@ -102,9 +120,9 @@ impl Progress {
     /// Has a task woken at the end of the lead under way, or of the next.
     #[cfg(any(feature = "async", loom))]
     pub(super) fn register(&self, waker: &Waker) {
-        let mut wakers = lock(&self.wakers);
-        if !wakers.iter().any(|other| other.will_wake(waker)) {
-            wakers.push(waker.clone());
+        let Waiting { tasks, .. } = &mut *lock(&self.waiting);
+        if !tasks.iter().any(|other| other.will_wake(waker)) {
+            tasks.push(waker.clone());
         }
     }
 }
