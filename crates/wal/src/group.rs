@@ -78,13 +78,14 @@ impl Last {
     /// entry at least: the more of them are missing, the longer it takes to give up, since a sync for a few costs the
     /// others one more.
     fn patience(self, group: u64) -> Duration {
-        // One caller alone waits for nobody, also if its entry is written and has only to be synced.
-        if group.max(self.callers) <= 1 {
+        // One caller alone waits for nobody, whether it has many entries or one that only has to be synced. A second that
+        // comes meanwhile is counted when this lead ends.
+        if self.callers <= 1 {
             return Duration::ZERO;
         }
         let [without, with] = PATIENCE;
         let missing = self.callers.saturating_sub(group);
-        let parts = without.saturating_mul(missing).checked_div(self.callers).unwrap_or(0);
+        let parts = without.saturating_mul(missing) / self.callers;
         self.time / PARTS * u32::try_from(parts.max(with)).unwrap_or(PARTS)
     }
 }
