@@ -149,7 +149,7 @@ const fn divided(number: u64, [first, second]: [u32; 2], divisor: u64) -> (u64, 
 /// `a × b / 2^64`, rounded down.
 #[cfg(feature = "alloc")]
 #[inline(always)]
-const fn high_half(a: u64, b: u64) -> u64 {
+pub(crate) const fn high_half(a: u64, b: u64) -> u64 {
     ((a as u128).wrapping_mul(b as u128) >> 64) as u64
 }
 

@@ -297,8 +297,8 @@ pub(crate) fn refuse(
 
 /// A count or position as the decision stores it.
 #[inline(always)]
-pub(crate) fn saturate(count: usize) -> u16 {
-    u16::try_from(count).unwrap_or(u16::MAX)
+pub(crate) fn saturate(count: impl TryInto<u16>) -> u16 {
+    count.try_into().unwrap_or(u16::MAX)
 }
 
 #[inline(always)]

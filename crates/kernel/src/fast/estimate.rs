@@ -7,7 +7,7 @@
 
 use super::columns::{BPS_WIDTH, Block, COLUMN_BITS, Widths};
 use super::lanes::{Column, Lanes};
-use crate::arithmetic::Arithmetic;
+use crate::arithmetic::{Arithmetic, high_half};
 use crate::{KernelInput, PolicyParams};
 
 // A term is `c × m / 2^15`, rounded: what 15 bits hold of a column's number and of a multiplier. The truth is
@@ -43,12 +43,12 @@ const PER_MILLION_BITS: u32 = 50;
 /// How far a product with [`PER_MILLION`] is shifted for a price column as wide as [`COLUMN_BITS`] plus this.
 const PRICE_ROOM: u32 = PER_MILLION_BITS - SHARE_BITS;
 /// `2^64 / 10^8` times what a quality column's multiplier has: the high half of a product remains.
+#[expect(clippy::cast_possible_truncation, reason = "as asserted")]
 const PER_BPS_SQUARED: u64 = {
     let exact = (1_u128 << (u64::BITS + SHARE_BITS + BPS_WIDTH - COLUMN_BITS))
         / crate::arithmetic::BPS_SQUARED as u128;
     assert!(exact < 1 << 63);
-    // As 64 bits.
-    high_half(exact << 64)
+    exact as u64
 };
 /// Values below `2^47` microunits, 140 million units of money, times 16 bits of confidence fit `u64`, and
 /// no utility can reach the clamp of `i64`, where utilities tie that an estimate would tell apart.
@@ -129,7 +129,7 @@ impl Scale {
         let price = |tokens: u32, shift| (u64::from(tokens) * PER_MILLION).wrapping_shr(shift);
         let input_price = price(input.input_tokens, policy.input_price);
         let output_price = price(input.output_tokens, policy.output_price);
-        let quality = high_half(u128::from(terms.worth) * u128::from(PER_BPS_SQUARED));
+        let quality = high_half(terms.worth, PER_BPS_SQUARED);
         // The unit in which the largest of them takes 15 bits, and at least a microunit.
         let largest = input_price | output_price | policy.least | quality;
         let unit = (u64::BITS - SHARE_BITS).wrapping_sub(largest.leading_zeros());
@@ -166,10 +166,6 @@ impl Scale {
 #[expect(clippy::cast_possible_truncation, reason = "15 bits are left")]
 fn in_units(microunits: u64, unit: u32, most: u16) -> u16 {
     microunits.wrapping_shr(unit).min(u64::from(most)) as u16
-}
-
-const fn high_half(product: u128) -> u64 {
-    (product >> 64) as u64
 }
 
 /// What the estimate says of the cost of a block's models, a bit each.

@@ -68,7 +68,7 @@ impl Count {
         models: usize,
         rejection: impl FnOnce() -> KernelDecision,
     ) -> A {
-        let seen = Seen { evaluated: saturate(models), eligible: count(self.eligible.total()) };
+        let seen = Seen { evaluated: saturate(models), eligible: saturate(self.eligible.total()) };
         let decision = ranking.decision(params, input, seen);
         if !A::TRACED {
             return A::new(decision.unwrap_or_else(rejection), DecisionTrace::default());
@@ -87,22 +87,16 @@ impl Count {
         let enabled = u64::from(summary.enabled);
         RejectionHistogram {
             disabled: saturate(models.saturating_sub(summary.enabled as usize)),
-            quality: count(enabled.wrapping_sub(quality)),
-            latency: count(quality.wrapping_sub(latency)),
-            capability: count(latency.wrapping_sub(capability)),
-            provider: count(capability.wrapping_sub(provider)),
-            region: count(provider.wrapping_sub(region)),
-            risk_ceiling: count(region.wrapping_sub(risk_ceiling)),
-            budget: count(over_budget),
-            utility: count(risk_ceiling.wrapping_sub(over_budget).wrapping_sub(eligible)),
+            quality: saturate(enabled.wrapping_sub(quality)),
+            latency: saturate(quality.wrapping_sub(latency)),
+            capability: saturate(latency.wrapping_sub(capability)),
+            provider: saturate(capability.wrapping_sub(provider)),
+            region: saturate(provider.wrapping_sub(region)),
+            risk_ceiling: saturate(region.wrapping_sub(risk_ceiling)),
+            budget: saturate(over_budget),
+            utility: saturate(risk_ceiling.wrapping_sub(over_budget).wrapping_sub(eligible)),
         }
     }
-}
-
-/// As the decision stores it.
-#[inline(always)]
-fn count(models: u64) -> u16 {
-    u16::try_from(models).unwrap_or(u16::MAX)
 }
 
 /// The largest and the second largest margin of each lane.
